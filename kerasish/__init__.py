@@ -1,0 +1,2 @@
+"""Keras words, PyTorch substance."""
+from kerasish import config
