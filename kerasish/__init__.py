@@ -1,2 +1,3 @@
 """Keras words, PyTorch substance."""
+
 from kerasish import config

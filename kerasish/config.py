@@ -35,7 +35,9 @@ class DTypePolicy:
 
     def __post_init__(self) -> None:
         if self.name not in POLICY_NAMES:
-            raise ValueError(f"Unknown dtype policy {describe(self.name)}{suggest(self.name, POLICY_NAMES)}.")
+            raise ValueError(
+                f"Unknown dtype policy {describe(self.name)}{suggest(self.name, POLICY_NAMES)}."
+            )
 
     @property
     def variable_dtype(self) -> torch.dtype:
@@ -142,7 +144,9 @@ def as_image_format(data_format: str | None) -> str:
     if data_format is None:
         return image_data_format()
     if data_format not in IMAGE_FORMATS:
-        raise ValueError(f"Unknown data_format {describe(data_format)}{suggest(data_format, IMAGE_FORMATS)}.")
+        raise ValueError(
+            f"Unknown data_format {describe(data_format)}{suggest(data_format, IMAGE_FORMATS)}."
+        )
     return data_format
 
 
@@ -157,7 +161,9 @@ def set_random_seed(seed: int) -> None:
     """
     global _seed
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ValueError(f"set_random_seed: `seed` must be an integer in [0, 2**32), got {describe(seed)}.")
+        raise ValueError(
+            f"set_random_seed: `seed` must be an integer in [0, 2**32), got {describe(seed)}."
+        )
     _seed = seed
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  (user code that draws from NumPy's global generator repeats too)

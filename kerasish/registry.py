@@ -56,8 +56,13 @@ def register(obj: Any = None, /, *, package: str = "Custom", name: str | None = 
     full_name = f"{package}>{name or obj.__name__}"
     known = _registered.get(full_name)
     # A notebook cell that runs again makes the class anew: the newer one replaces the older.
-    if known is not None and (known.__module__, known.__qualname__) != (obj.__module__, obj.__qualname__):
-        raise ValueError(f"register: '{full_name}' already names {describe(known)}; choose another name.")
+    if known is not None and (known.__module__, known.__qualname__) != (
+        obj.__module__,
+        obj.__qualname__,
+    ):
+        raise ValueError(
+            f"register: '{full_name}' already names {describe(known)}; choose another name."
+        )
     _registered[full_name] = obj
     return obj
 
@@ -95,11 +100,17 @@ def serialize(obj: Any) -> Any:
     if isinstance(obj, Mapping):
         if all(isinstance(key, str) for key in obj) and "class_name" not in obj:
             return {key: serialize(value) for key, value in obj.items()}
-        return {"class_name": "__dict__", "config": [[serialize(k), serialize(v)] for k, v in obj.items()]}
+        return {
+            "class_name": "__dict__",
+            "config": [[serialize(k), serialize(v)] for k, v in obj.items()],
+        }
     if isinstance(obj, torch.dtype):
         return {"class_name": "__dtype__", "config": dtype_name(obj)}
     if isinstance(obj, slice):
-        return {"class_name": "__slice__", "config": [serialize(p) for p in (obj.start, obj.stop, obj.step)]}
+        return {
+            "class_name": "__slice__",
+            "config": [serialize(p) for p in (obj.start, obj.stop, obj.step)],
+        }
     if obj is Ellipsis:
         return {"class_name": "__ellipsis__", "config": None}
     if isinstance(obj, (np.ndarray, np.generic, torch.Tensor)):
@@ -118,7 +129,12 @@ def _serialize_name(obj: Any) -> dict:
     if (name := registered_name(obj)) is not None:
         return {"class_name": kind, "config": name, "module": None, "registered_name": name}
     if (module := public_module(obj)) is not None:
-        return {"class_name": kind, "config": obj.__name__, "module": module, "registered_name": None}
+        return {
+            "class_name": kind,
+            "config": obj.__name__,
+            "module": module,
+            "registered_name": None,
+        }
     if (name := torch_function_name(obj)) is not None:
         return {"class_name": kind, "config": name, "module": "torch", "registered_name": None}
     label = getattr(obj, "__qualname__", repr(obj))
@@ -139,17 +155,26 @@ def _serialize_instance(obj: Any) -> dict:
     if name is None and module is None:
         # Written all the same: custom_objects={"Name": Class} at load time can name the class.
         name = f"Custom>{cls.__name__}"
-    return {"class_name": cls.__name__, "config": serialize(obj.get_config()), "module": module, "registered_name": name}
+    return {
+        "class_name": cls.__name__,
+        "config": serialize(obj.get_config()),
+        "module": module,
+        "registered_name": name,
+    }
 
 
 _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
     "__tuple__": lambda config, custom: tuple(deserialize(item, custom) for item in config),
-    "__dict__": lambda config, custom: {deserialize(k, custom): deserialize(v, custom) for k, v in config},
+    "__dict__": lambda config, custom: {
+        deserialize(k, custom): deserialize(v, custom) for k, v in config
+    },
     "__dtype__": lambda config, custom: as_dtype(config),
     "__slice__": lambda config, custom: slice(*(deserialize(part, custom) for part in config)),
     "__ellipsis__": lambda config, custom: Ellipsis,
     "__array__": lambda config, custom: np.array(config["value"], dtype=config["dtype"]),
-    "__tensor__": lambda config, custom: torch.from_numpy(np.array(config["value"], dtype=config["dtype"])),
+    "__tensor__": lambda config, custom: torch.from_numpy(
+        np.array(config["value"], dtype=config["dtype"])
+    ),
     "__policy__": lambda config, custom: DTypePolicy(config),
 }
 
@@ -181,7 +206,11 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     inner = config.get("config") or {}
     if hasattr(cls, "from_config"):
         takes_custom = "custom_objects" in inspect.signature(cls.from_config).parameters
-        return cls.from_config(inner, custom_objects=custom_objects) if takes_custom else cls.from_config(inner)
+        return (
+            cls.from_config(inner, custom_objects=custom_objects)
+            if takes_custom
+            else cls.from_config(inner)
+        )
     return cls(**deserialize(inner, custom_objects))
 
 
@@ -215,7 +244,9 @@ def _torch_names() -> dict[Any, str]:
         label = torch.overrides.resolve_name(function)
         if label is not None and "__get__" not in label and "__set__" not in label:
             names[function] = label
-    names.update({getattr(operator, name): f"operator.{name}" for name in operator.__all__ if name != "call"})
+    names.update(
+        {getattr(operator, name): f"operator.{name}" for name in operator.__all__ if name != "call"}
+    )
     return names
 
 
@@ -239,7 +270,9 @@ def torch_function(name: str) -> Any:
     return found
 
 
-def resolve(identifier: Any, names: Mapping[str, Any], kind: str, *, instantiate: bool = True) -> Any:
+def resolve(
+    identifier: Any, names: Mapping[str, Any], kind: str, *, instantiate: bool = True
+) -> Any:
     """Find what a user means by a name, config, class, instance or function.
 
     Args:
@@ -267,4 +300,6 @@ def resolve(identifier: Any, names: Mapping[str, Any], kind: str, *, instantiate
         return identifier() if instantiate else identifier
     if callable(identifier):
         return identifier
-    raise TypeError(f"A {kind} must be a name, a config, a class or a callable, got {describe(identifier)}.")
+    raise TypeError(
+        f"A {kind} must be a name, a config, a class or a callable, got {describe(identifier)}."
+    )

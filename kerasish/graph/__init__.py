@@ -1,0 +1,1 @@
+"""Symbolic tensors and the functions made from them; knows nothing of layers."""

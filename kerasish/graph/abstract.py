@@ -1,0 +1,98 @@
+"""Shape inference by running: any call is tried on tensors that have a shape but no data.
+
+An unknown size (`None`) is stood for by two different numbers, one per run. What differs between
+the two results is unknown there too; what agrees is known. So no layer writes shape arithmetic,
+and relations between sizes (`x.reshape(x.size(0), -1)`, a skip connection) hold by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map
+
+RUNS = 2
+
+# Numbers with many divisors, so that strides, pooling, heads and up-sampling by usual factors come
+# out even, as they do for the sizes that people choose.
+_BATCH = (24, 40)
+_LENGTH = (720, 1440)
+_SIDE = (5760, 11520)
+
+
+def stand_in_shapes(shape: Sequence[int | None]) -> list[tuple[int, ...]]:
+    """The shape as each run sees it: `None` replaced by that run's number."""
+    unknown = _SIDE if len(shape) > 3 else _LENGTH
+    return [
+        tuple(
+            (_BATCH if axis == 0 else unknown)[run] if size is None else size
+            for axis, size in enumerate(shape)
+        )
+        for run in range(RUNS)
+    ]
+
+
+def stand_ins(shape: Sequence[int | None], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """One tensor without data for each run."""
+    return tuple(torch.empty(s, dtype=dtype, device="meta") for s in stand_in_shapes(shape))
+
+
+def merge_shapes(tensors: Sequence[Tensor]) -> tuple[int | None, ...]:
+    """The common shape of the runs' tensors, `None` where they differ.
+
+    Raises:
+        ValueError: If the runs disagree on the number of axes.
+    """
+    if len({t.dim() for t in tensors}) > 1:
+        raise ValueError("The number of axes of a result may not depend on the size of its input.")
+    return tuple(a if a == b else None for a, b in zip(*(t.shape for t in tensors), strict=True))
+
+
+def run_without_data(target: Callable, args: tuple, kwargs: dict) -> Any:
+    """Call a function or module on tensors without data; its parameters and buffers stay untouched.
+
+    Args:
+        target: A torch function or any `nn.Module`.
+        args: Its arguments; real tensors among them are stood for by tensors without data.
+        kwargs: Its keyword arguments, likewise.
+    """
+    with torch.no_grad():
+        try:
+            return _run(target, *tree_map(_to_meta, (args, kwargs)))
+        except Exception as first:
+            # Code that makes its own CPU tensors cannot mix them with meta ones. Fake tensors can
+            # ("cpu" in name, without data), at fifty times the cost.
+            if "meta" not in str(first) and not isinstance(first, NotImplementedError):
+                raise
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                results = _run(target, *tree_map(_to_fake, (args, kwargs)), move=_to_fake)
+            return tree_map(_from_fake, results)
+
+
+def _run(target: Callable, args: tuple, kwargs: dict, move: Callable | None = None) -> Any:
+    if not isinstance(target, nn.Module):
+        return target(*args, **kwargs)
+    move = move or _to_meta
+    state = {k: move(v) for k, v in (*target.named_parameters(), *target.named_buffers())}
+    return torch.func.functional_call(target, state, args, kwargs)
+
+
+def _to_meta(value: Any) -> Any:
+    return value.detach().to("meta") if isinstance(value, Tensor) else value
+
+
+def _from_fake(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return torch.empty(tuple(value.shape), dtype=value.dtype, device="meta")
+    return value
+
+
+def _to_fake(value: Any) -> Any:
+    # Called inside FakeTensorMode, where `empty` makes a tensor that claims to be on the CPU.
+    if isinstance(value, Tensor):
+        return torch.empty(tuple(value.shape), dtype=value.dtype, device="cpu")
+    return value

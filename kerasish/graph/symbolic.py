@@ -1,0 +1,336 @@
+"""Symbolic tensors: values known by shape and type only, whose every use is written down.
+
+`Input()` makes the first one. Calling a layer on it, or any torch function, tensor method or
+operator, records a `Node` and gives new symbolic tensors. `graph.build` turns the nodes between
+some inputs and some outputs into a Python function.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish.config import dtype_name
+from kerasish.describe import describe
+from kerasish.graph.abstract import RUNS, merge_shapes, run_without_data, stand_ins
+
+_counter = itertools.count()
+
+
+class Node:
+    """One recorded call: `target(*args, **kwargs)`, with symbolic values among the arguments.
+
+    Attributes:
+        target: A torch function, an `nn.Module`, or, for an input, its owner (perhaps `None`).
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        is_input: Whether this is a placeholder that a caller fills.
+        name: A name for it in the generated code.
+        index: Its place in the order of recording; arguments always come earlier.
+    """
+
+    __slots__ = ("args", "index", "is_input", "kwargs", "name", "outputs", "target")
+
+    def __init__(
+        self, target: Any, args: tuple = (), kwargs: dict | None = None, *, is_input: bool = False
+    ) -> None:
+        self.target = target
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.is_input = is_input
+        self.name = getattr(target, "name", None) or getattr(target, "__name__", "value")
+        self.index = next(_counter)
+        self.outputs: Any = None
+
+    def parents(self) -> Iterator[Symbolic]:
+        """The symbolic values among the arguments."""
+        return symbolic_leaves((self.args, self.kwargs))
+
+
+class Symbolic:
+    """What a node gives. `samples` holds the value that each run without data found."""
+
+    def __init__(self, node: Node, samples: tuple) -> None:
+        self.node = node
+        self.samples = samples
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"{self!r} has no value yet, so it cannot decide an `if` or `while`. "
+            "Use torch.where(...), or put the code into a layer's forward()."
+        )
+
+    def _no_number(self) -> Any:
+        raise TypeError(
+            f"{self!r} has no value yet, so it cannot become a Python number or an array. "
+            "Use torch functions on it, or put the code into a layer's forward()."
+        )
+
+    __int__ = __float__ = __index__ = __complex__ = _no_number
+    __hash__ = object.__hash__
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        return record(func, args, kwargs or {})
+
+
+class SymbolicNumber(Symbolic):
+    """A size that is unknown until the model is called, and arithmetic on it."""
+
+    def __repr__(self) -> str:
+        return f"<SymbolicNumber from {self.node.name}>"
+
+
+class SymbolicTensor(Symbolic):
+    """A tensor known by its shape and type only.
+
+    Attributes:
+        shape: A tuple, `None` where the size is unknown. (`x.size(0)` gives an unknown size as a
+            value to compute with.)
+        dtype: The torch type.
+        mask: The symbolic mask that belongs to it, or `None`.
+    """
+
+    def __init__(self, node: Node, samples: tuple[Tensor, ...]) -> None:
+        super().__init__(node, samples)
+        self.shape = merge_shapes(samples)
+        self.dtype = samples[0].dtype
+        self.mask: SymbolicTensor | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the node that gives it."""
+        return self.node.name
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The size of one axis, or of all: a number where known, else a value to compute with."""
+        if dim is None:
+            return tuple(self.size(axis) for axis in range(self.ndim))
+        known = self.shape[dim]
+        return record(Tensor.size, (self, dim), {}) if known is None else known
+
+    def is_floating_point(self) -> bool:
+        """Whether the type is a float type."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the type is a complex type."""
+        return self.dtype.is_complex
+
+    @property
+    def device(self) -> torch.device:
+        """A symbolic tensor is on no device: asking is an error."""
+        raise TypeError(
+            f"{self!r} has no device yet. Use functions that take it from a tensor "
+            "(torch.zeros_like(x), x.new_zeros(...)), or put the code into a layer's forward()."
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(Tensor, name, None)
+        if name.startswith("__") or attribute is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.")
+        if callable(attribute):
+            return functools.partial(record_method, self, attribute)
+        return record(getattr, (self, name), {})
+
+    def __len__(self) -> int:
+        if not self.shape or self.shape[0] is None:
+            raise TypeError(f"{self!r} has no known length; use x.size(0).")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Any:
+        return record(operator.getitem, (self, key), {})
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._no_number()
+
+    def __repr__(self) -> str:
+        return f"<SymbolicTensor '{self.name}' shape={self.shape} dtype={dtype_name(self.dtype)}>"
+
+
+def _operators() -> None:
+    """Give symbolic values Python's operators, each recording the function it stands for."""
+    binary = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift"
+    for name in binary.split():
+        function = getattr(operator, f"__{name}__")
+
+        def forward(self: Symbolic, other: Any, function: Callable = function) -> Any:
+            return record(function, (self, other), {})
+
+        def backward(self: Symbolic, other: Any, function: Callable = function) -> Any:
+            return record(function, (other, self), {})
+
+        setattr(Symbolic, f"__{name}__", forward)
+        setattr(Symbolic, f"__r{name}__", backward)
+    for name in "lt le gt ge eq ne".split():
+        function = getattr(operator, f"__{name}__")
+
+        def compare(self: Symbolic, other: Any, function: Callable = function) -> Any:
+            return record(function, (self, other), {})
+
+        setattr(Symbolic, f"__{name}__", compare)
+    for name in "neg pos abs invert".split():
+        function = getattr(operator, f"__{name}__")
+
+        def unary(self: Symbolic, function: Callable = function) -> Any:
+            return record(function, (self,), {})
+
+        setattr(Symbolic, f"__{name}__", unary)
+
+
+_operators()
+
+
+def symbolic_input(
+    shape: tuple[int | None, ...], dtype: torch.dtype, owner: Any = None
+) -> SymbolicTensor:
+    """A placeholder. `shape` counts the batch axis; `owner` names it."""
+    node = Node(owner, is_input=True)
+    node.outputs = SymbolicTensor(node, stand_ins(shape, dtype))
+    return node.outputs
+
+
+def is_symbolic(value: Any) -> bool:
+    """Whether a value, or anything in a list, tuple or dict of values, is symbolic."""
+    if isinstance(value, Symbolic):
+        return True
+    if isinstance(value, (list, tuple)):
+        return any(is_symbolic(item) for item in value)
+    if isinstance(value, dict):
+        return any(is_symbolic(item) for item in value.values())
+    return False
+
+
+def symbolic_leaves(value: Any) -> Iterator[Symbolic]:
+    """The symbolic values in nested lists, tuples, dicts and slices, in order."""
+    if isinstance(value, Symbolic):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from symbolic_leaves(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from symbolic_leaves(item)
+    elif isinstance(value, slice):
+        yield from symbolic_leaves((value.start, value.stop, value.step))
+
+
+def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
+    """Apply a function to every leaf of nested lists, tuples, dicts and slices."""
+    if isinstance(value, tuple):
+        items = [map_nested(function, item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list):
+        return [map_nested(function, item) for item in value]
+    if isinstance(value, dict):
+        return {key: map_nested(function, item) for key, item in value.items()}
+    if isinstance(value, slice):
+        return slice(*(map_nested(function, p) for p in (value.start, value.stop, value.step)))
+    return function(value)
+
+
+def record_method(tensor: Symbolic, method: Callable, *args: Any, **kwargs: Any) -> Any:
+    """Record `tensor.method(*args, **kwargs)`."""
+    return record(method, (tensor, *args), kwargs)
+
+
+def record(target: Callable, args: tuple, kwargs: dict) -> Any:
+    """Write down a call and return what it gives, symbolically.
+
+    Args:
+        target: A torch function, tensor method or `nn.Module`.
+        args: Its arguments, symbolic ones among them.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        The structure that the call returns, with symbolic values for tensors and unknown sizes.
+
+    Raises:
+        Exception: What the call itself raises on such shapes, with the shapes added as a note.
+    """
+    node = Node(target, args, kwargs)
+    _check_arguments(node)
+    try:
+        samples = tuple(_sample(node, run) for run in range(RUNS))
+    except Exception as error:
+        shapes = ", ".join(str(getattr(p, "shape", p)) for p in node.parents())
+        error.add_note(f"while recording {node.name}() on symbolic inputs of shape {shapes}")
+        raise
+    node.outputs = _wrap(node, samples)
+    return node.outputs
+
+
+def _check_arguments(node: Node) -> None:
+    if any(isinstance(value, torch.nn.Parameter) for value in node.args):
+        raise TypeError(
+            f"{node.name}() met a symbolic tensor beside a torch parameter: a plain torch module was "
+            "called on a symbolic tensor. Wrap it: layers.TorchModule(module)(x)."
+        )
+    if node.target in (Tensor.reshape, Tensor.view, torch.reshape) and any(
+        size is None
+        for arg in node.args[1:]
+        for size in (arg if isinstance(arg, (tuple, list)) else (arg,))
+    ):
+        raise ValueError(
+            f"{node.name}() got None as a size. x.shape has None where a size is unknown; "
+            "use -1, or x.size(axis), which stands for the size at run time."
+        )
+
+
+def _sample(node: Node, run: int) -> Any:
+    def pick(value: Any) -> Any:
+        return value.samples[run] if isinstance(value, Symbolic) else value
+
+    args, kwargs = map_nested(pick, node.args), map_nested(pick, node.kwargs)
+    # Recurses once where a module's own code meets symbolic values; never otherwise.
+    return run_without_data(node.target, args, kwargs)
+
+
+def _wrap(node: Node, samples: tuple) -> Any:
+    first = samples[0]
+    if isinstance(first, Tensor):
+        return SymbolicTensor(node, samples)
+    if isinstance(first, (bool, int, float)):
+        # Arithmetic on unknown sizes stays unknown even where the samples happen to agree.
+        computed = any(isinstance(p, SymbolicNumber) for p in node.parents())
+        known = len(set(samples)) == 1 and not computed
+        return first if known else SymbolicNumber(node, samples)
+    if isinstance(first, (tuple, list)):
+        items = [_item(node, samples, i) for i in range(len(first))]
+        if hasattr(first, "_fields"):
+            return type(first)(*items)  # type: ignore[call-arg]
+        return list(items) if isinstance(first, list) else tuple(items)
+    if isinstance(first, dict):
+        return {key: _item(node, samples, key) for key in first}
+    if first is None:
+        return None
+    raise TypeError(
+        f"{node.name}() returned {describe(first)}; a recorded call may return tensors, numbers, "
+        "and tuples, lists or dicts of them."
+    )
+
+
+def _item(parent: Node, samples: tuple, key: Any) -> Any:
+    node = Node(operator.getitem, (Symbolic(parent, samples), key))
+    node.outputs = _wrap(node, tuple(sample[key] for sample in samples))
+    return node.outputs

@@ -1,0 +1,635 @@
+"""Layer: a torch module that knows its configuration and learns its input shape at its first call."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerasish import constraints, initializers, regularizers
+from kerasish.config import as_dtype, as_policy
+from kerasish.describe import describe, suggest
+from kerasish.graph.symbolic import (
+    Node,
+    SymbolicTensor,
+    is_symbolic,
+    map_nested,
+    record,
+    symbolic_input,
+    symbolic_leaves,
+)
+from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.naming import snake_case, unique_name
+from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_like
+from kerasish.layers.weights import KerasWeight
+from kerasish.registry import deserialize
+
+class Layer(nn.Module):
+    """A torch module with Keras's manners: lazy building, configuration, Keras-ordered weights.
+
+    Write a subclass the torch way or the Keras way:
+
+    - `forward(self, x)`, with children made in `__init__` or, where the input shape matters, in
+      `build(self, input_shape)`;
+    - `call(self, inputs, training=None, mask=None)` with `add_weight` in `build`.
+
+    `training` follows `module.training` unless a caller gives it. Constructor arguments are kept,
+    so `get_config()` needs no code.
+
+    Args:
+        activity_regularizer: Adds a penalty on the output, divided by the batch size.
+        trainable: `False` freezes the layer: its weights, its buffers and everything inside it.
+        dtype: A type name or policy such as `"mixed_bfloat16"`. `None` takes the current policy.
+        autocast: Whether floating-point inputs are cast to the policy's compute type.
+        name: A name without dots. `None` makes one from the class name.
+        input_shape: The shape of one sample, for the first layer of a Sequential.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If the name cannot name a child of a torch module.
+    """
+
+    supports_masking: bool = False
+    # Whether integers are indices or categories to this layer, rather than numbers to compute with.
+    takes_integers: ClassVar[bool] = False
+
+    _call_parameters: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__
+        if "call" in own and "forward" not in own:
+            cls.forward = Layer.forward
+        elif "forward" in own and "call" not in own:
+            cls.call = own["forward"]
+        if "call" in cls.__dict__:
+            cls._call_parameters = frozenset(inspect.signature(cls.__dict__["call"]).parameters)
+        if "build" in own:
+            cls.build = _finishing(own["build"])
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
+        self = super().__new__(cls)
+        # Before nn.Module.__init__, whose attribute rules do not hold yet.
+        object.__setattr__(self, "_init_arguments", (args, kwargs))
+        return self
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        if "input_dim" in kwargs and input_shape is None:
+            input_shape = (kwargs.pop("input_dim"),)
+        if kwargs:
+            unknown = next(iter(kwargs))
+            known = [p for p in inspect.signature(type(self).__init__).parameters if p != "self"]
+            known = [p for p in known if p not in ("kwargs", "args")]
+            known += ["name", "trainable", "dtype", "activity_regularizer", "input_shape"]
+            raise TypeError(
+                f"{type(self).__name__} has no argument '{unknown}'{suggest(unknown, known)}."
+            )
+        if name is not None and (not isinstance(name, str) or "." in name or not name):
+            raise ValueError(
+                f"{type(self).__name__}: `name` must be a non-empty string without dots, "
+                f"got {describe(name)}."
+            )
+        self.name = name or unique_name(snake_case(type(self).__name__.lstrip("_")))
+        self.dtype_policy = as_policy(dtype)
+        self.autocast = autocast
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.input_spec: InputSpec | None = None
+        self.built = False
+        self.sample_shape = None if input_shape is None else tuple(input_shape)
+        self._trainable = trainable
+        self._direct = False  # whether a plain call may go straight to forward()
+        self._ranks = range(64)  # the numbers of axes that a straight call may have
+        self._build_depth = 0
+        self._added: dict[int, dict] = {}
+        self._losses: list[Tensor] = []
+        self._nodes: list[Node] = []
+
+    # Building
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights. Subclasses override this; it runs once, before the first call.
+
+        Args:
+            input_shape: The input's shape, batch axis included, `None` where unknown; a list or
+                dict of shapes where the layer takes several tensors.
+        """
+        self._finish_build()
+
+    def _finish_build(self) -> None:
+        """Settle what depends on the weights: their first values, freezing, the straight path."""
+        for weight in self.own_weights():
+            weight.initialize()
+        if not self._trainable:
+            self.requires_grad_(False)
+        self.built = True
+        policy = self.dtype_policy
+        self._ranks = range(64) if self.input_spec is None else self.input_spec.ranks
+        self._direct = policy.name == "float32" and self.activity_regularizer is None
+
+    def add_weight(
+        self,
+        shape: tuple[int, ...] | int | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        name: str | None = None,
+    ) -> Tensor:
+        """Make a weight of this layer's own: a parameter, or a buffer when not trainable.
+
+        Args:
+            shape: Its shape; `()` or `None` for a scalar.
+            initializer: Glorot-uniform by default for floats, zeros for integers.
+            dtype: Its type, by default the policy's variable type.
+            trainable: `False` makes a buffer, which training leaves alone.
+            autocast: Accepted for Keras's sake.
+            regularizer: A penalty added to the loss.
+            constraint: Applied after each update.
+            aggregation: Accepted for Keras's sake.
+            name: Its name in `state_dict()`. An attribute it is assigned to takes precedence.
+
+        Returns:
+            The parameter or buffer itself.
+        """
+        shape = (shape,) if isinstance(shape, int) else tuple(shape or ())
+        kind = as_dtype(dtype) if dtype is not None else self.variable_dtype
+        if initializer is None:
+            initializer = "glorot_uniform" if kind.is_floating_point else "zeros"
+        make = initializers.get(initializer)
+        assert make is not None
+        tensor = make(shape, dtype=kind)
+        label = (name or "variable").replace("/", "_").replace(".", "_")
+        taken = self._parameters.keys() | self._buffers.keys() | self._modules.keys()
+        key = label
+        while key in taken or (key in self.__dict__ or hasattr(type(self), key)):
+            key = f"{label}_{sum(k.startswith(label) for k in taken) + 1}"
+            taken = taken | {key[:-1]}
+        if trainable:
+            tensor = nn.Parameter(tensor, requires_grad=self._trainable)
+            self.register_parameter(key, tensor)
+        else:
+            self.register_buffer(key, tensor)
+        self._added[id(tensor)] = {
+            "name": name or key,
+            "key": key,
+            "regularizer": regularizers.get(regularizer),
+            "constraint": constraints.get(constraint),
+        }
+        return tensor
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
+        if isinstance(value, Tensor) and "_added" in self.__dict__:
+            made = self._added.get(id(value))
+            if made is not None and made["key"] != name:
+                store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
+                store.pop(made["key"], None)
+                made["key"] = name
+                if store is self._buffers:
+                    self.register_buffer(name, value)
+                    return
+        elif type(value) in (list, tuple) and value and "_modules" in self.__dict__:
+            # Keras tracks layers kept in a plain list; torch wants a ModuleList.
+            if all(isinstance(item, nn.Module) for item in value) and name != "_nodes":
+                value = nn.ModuleList(value)
+        super().__setattr__(name, value)
+
+    # Calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer on tensors, arrays or symbolic tensors."""
+        if self._direct and len(args) == 1 and not kwargs:
+            x = args[0]
+            if type(x) is Tensor and x.dim() in self._ranks:
+                try:
+                    return super().__call__(x)
+                except Exception as error:
+                    self._explain(error, args)
+                    raise
+        return self._call_in_full(args, kwargs)
+
+    def _call_in_full(self, args: tuple, kwargs: dict) -> Any:
+        """The long way: symbolic inputs, building, checks, casts, modes."""
+        if is_symbolic(args) or is_symbolic(kwargs):
+            return self._call_symbolically(args, kwargs)
+        args = map_nested(self._as_input, args)
+        self._build_for(args, kwargs)
+        self._check(args)
+        if "mask" in kwargs and "mask" not in self._call_parameters:
+            kwargs.pop("mask")
+        training = kwargs.get("training")
+        if "training" not in self._call_parameters:
+            kwargs.pop("training", None)
+        mode = nullcontext() if training in (None, self.training) else self._mode(bool(training))
+        with mode, self._autocast(args):
+            try:
+                outputs = super().__call__(*args, **kwargs)
+            except Exception as error:
+                self._explain(error, args)
+                raise
+        if self.activity_regularizer is not None:
+            for output in tensors_in(outputs):
+                self.add_loss(self.activity_regularizer(output) / output.shape[0])
+        return outputs
+
+    def _as_input(self, value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)):
+            value = torch.as_tensor(value)
+            if value.dtype == torch.float64:
+                value = value.to(self.compute_dtype)
+        if not isinstance(value, Tensor) or not self.autocast or not value.is_floating_point():
+            return value
+        # Inside torch.autocast a half-precision input is as intended.
+        if self.dtype_policy.name == "float32" and value.dtype != torch.float64:
+            return value
+        return value.to(self.compute_dtype)
+
+    def _autocast(self, args: tuple) -> Any:
+        policy = self.dtype_policy
+        if policy.compute_dtype == policy.variable_dtype:
+            return nullcontext()
+        first = next(iter(tensors_in(args)), None)
+        device = "cpu" if first is None else first.device.type
+        return torch.autocast(device, dtype=policy.compute_dtype)
+
+    @contextmanager
+    def _mode(self, training: bool) -> Iterator[None]:
+        modes = [(module, module.training) for module in self.modules()]
+        self.train(training)
+        try:
+            yield
+        finally:
+            for module, was in modes:
+                module.training = was
+
+    def _build_for(self, args: tuple, kwargs: dict) -> None:
+        if self.built:
+            return
+        first = next(iter(tensors_in(args)), None)
+        device = torch.get_default_device() if first is None else first.device
+        self._check(args)
+        with torch.device(device):
+            self._build_for_shapes(map_nested(shape_of, args), map_nested(shape_of, kwargs))
+
+    def _build_for_shapes(self, shapes: tuple, named_shapes: dict) -> None:
+        names = [n for n in inspect.signature(self.build).parameters if n.endswith("_shape")]
+        if len(names) < 2:
+            self.build(shapes[0] if shapes else next(iter(named_shapes.values()), None))
+            return
+        call_names = [p for p in inspect.signature(self.call).parameters if p != "self"]
+        given = {**dict(zip(call_names, shapes, strict=False)), **named_shapes}
+        given = {f"{key}_shape": value for key, value in given.items()}
+        self.build(**{name: given.get(name) for name in names})
+
+    def _check(self, args: tuple) -> None:
+        if self.input_spec is not None and args:
+            self.input_spec.check(args[0], f'{type(self).__name__} "{self.name}"')
+
+    def _explain(self, error: Exception, args: tuple) -> None:
+        """Say which layer failed, and raise a clearer error if the input was at fault."""
+        if self.input_spec is not None:
+            try:
+                self._check(args)
+            except ValueError as clearer:
+                raise clearer from error
+        shapes = ", ".join(str(tuple(t.shape)) for t in tensors_in(args))
+        if hasattr(error, "add_note"):
+            error.add_note(f'in {type(self).__name__} "{self.name}", called on shape {shapes}')
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `call`, telling it the mode if it asks."""
+        if "training" in self._call_parameters and kwargs.get("training") is None:
+            kwargs["training"] = self.training
+        return self.call(*args, **kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer computes, in Keras's style. A subclass defines this or `forward`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define forward(self, x) or call(self, inputs)."
+        )
+
+    # Symbolic calls
+
+    def _call_symbolically(self, args: tuple, kwargs: dict) -> Any:
+        self._check(args)
+        masks = [leaf.mask for leaf in symbolic_leaves(args) if isinstance(leaf, SymbolicTensor)]
+        mask = masks if args and isinstance(args[0], (list, tuple)) else (masks or [None])[0]
+        has_mask = any(m is not None for m in masks)
+        if "mask" in kwargs:
+            mask, has_mask = kwargs["mask"], kwargs["mask"] is not None
+            if "mask" not in self._call_parameters:
+                kwargs = {key: value for key, value in kwargs.items() if key != "mask"}
+        elif has_mask and "mask" in self._call_parameters:
+            kwargs = {**kwargs, "mask": mask}
+        self._build_symbolically(args, kwargs)
+        outputs = record(self, args, kwargs)
+        node = next(iter(symbolic_leaves(outputs))).node
+        self._nodes.append(node)
+        if has_mask or self.makes_mask:
+            self._attach_mask(args, mask, outputs)
+        return outputs
+
+    @property
+    def makes_mask(self) -> bool:
+        """Whether the output has a mask even where the input has none (Embedding, Masking)."""
+        return False
+
+    def _attach_mask(self, args: tuple, mask: Any, outputs: Any) -> None:
+        new = self.compute_mask(args[0] if args else None, mask)
+        leaves = [leaf for leaf in symbolic_leaves(outputs) if isinstance(leaf, SymbolicTensor)]
+        new = list(new) if isinstance(new, (list, tuple)) else [new]
+        for leaf, item in zip(leaves, new, strict=False):
+            leaf.mask = item
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the output, from the inputs and their mask.
+
+        Args:
+            inputs: What the layer was called on.
+            mask: Boolean, (batch, time), true where a step counts; or `None`.
+
+        Returns:
+            `mask` where `supports_masking`, else `None`.
+        """
+        return mask if self.supports_masking else None
+
+    def _build_symbolically(self, args: tuple, kwargs: dict) -> None:
+        if not self.built:
+            self._build_for_shapes(map_nested(shape_of, args), map_nested(shape_of, kwargs))
+        if all(child.built for child in self.sublayers()):
+            return
+        # Sublayers learn their shapes by a trial run of forward(), first on symbolic tensors, then,
+        # where the code needs numbers, on zeros.
+        self.name_scope_trial(args, kwargs)
+
+    def name_scope_trial(self, args: tuple, kwargs: dict) -> None:
+        """Run forward() once so that every sublayer is built; outputs are thrown away."""
+        was, self.training = self.training, False
+        nodes = {id(layer): len(layer._nodes) for layer in self.sublayers()}
+        try:
+            self.forward(*args, **kwargs)
+        except Exception:
+            with torch.no_grad(), self._mode(False):
+                self.forward(*map_nested(zeros_like, args), **map_nested(zeros_like, kwargs))
+        finally:
+            self.training = was
+            for layer in self.sublayers():
+                del layer._nodes[nodes.get(id(layer), 0) :]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output for an input shape, batch axis included, `None` where unknown."""
+        dtype = torch.int64 if self.takes_integers else self.compute_dtype
+        inputs = map_shapes(lambda shape: symbolic_input(shape, dtype), input_shape)
+        count = len(self._nodes)
+        outputs = self(inputs)
+        del self._nodes[count:]
+        return map_nested(shape_of, outputs)
+
+    @property
+    def input(self) -> Any:
+        """What the layer was first called on, symbolically."""
+        node = self._first_node()
+        return node.args[0] if len(node.args) == 1 else list(node.args)
+
+    @property
+    def output(self) -> Any:
+        """What its first symbolic call gave."""
+        return self._first_node().outputs
+
+    def _first_node(self) -> Node:
+        for node in self._nodes:
+            # A layer with several outputs is reached through the items of its result.
+            return node if node.target is self else node.args[0].node
+        raise AttributeError(
+            f'Layer "{self.name}" has not been called on a symbolic tensor yet, so it has no '
+            "input or output."
+        )
+
+    # Weights
+
+    def sublayers(self) -> list[Layer]:
+        """All layers inside this one, at any depth."""
+        return [m for m in self.modules() if isinstance(m, Layer) and m is not self]
+
+    def own_weights(self) -> list[KerasWeight]:
+        """The weights that this layer holds itself, as Keras names and orders them.
+
+        A layer made of torch modules overrides this; then those modules' other tensors do not
+        count as weights. By default: what `add_weight` made, then every parameter and buffer of
+        its own and of plain torch modules inside it.
+        """
+        weights = []
+        for key, tensor in (*self._parameters.items(), *self._buffers.items()):
+            if tensor is not None:
+                made = self._added.get(id(tensor), {})
+                rules = {k: made.get(k) for k in ("regularizer", "constraint")}
+                weights.append(KerasWeight(made.get("name", key), tensor, **rules))
+        for key, module in self._modules.items():
+            if module is not None and not isinstance(module, Layer):
+                weights += _plain_weights(module, key)
+        return weights
+
+    def keras_weights(self) -> list[KerasWeight]:
+        """The weights of this layer and then of the layers inside it, each once."""
+        found = list(self.own_weights())
+        for module in nearest_layers(self):
+            found += module.keras_weights()
+        return list({id(weight.tensor): weight for weight in found}.values())
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """Parameters and buffers in Keras's order, in torch's layout."""
+        return [weight.tensor for weight in self.keras_weights()]
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The parameters that training changes."""
+        return [weight.tensor for weight in self.keras_weights() if weight.trainable]
+
+    trainable_variables = trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """Frozen parameters and buffers."""
+        return [weight.tensor for weight in self.keras_weights() if not weight.trainable]
+
+    non_trainable_variables = non_trainable_weights
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        self._require_built("count_params")
+        return sum(weight.tensor.numel() for weight in self.keras_weights())
+
+    def get_weights(self) -> list[np.ndarray]:
+        """The weights as arrays, in Keras's order and layout."""
+        self._require_built("get_weights")
+        return [weight.read().cpu().numpy().copy() for weight in self.keras_weights()]
+
+    def set_weights(self, weights: list) -> None:
+        """Set the weights from arrays in Keras's order and layout.
+
+        Raises:
+            ValueError: If their number or shapes do not fit; nothing is changed then.
+        """
+        self._require_built("set_weights")
+        own = self.keras_weights()
+        want, got = [w.shape for w in own], [tuple(np.shape(w)) for w in weights]
+        if want != got:
+            names = ", ".join(f"{w.name} {w.shape}" for w in own)
+            raise ValueError(
+                f'{type(self).__name__} "{self.name}".set_weights expects {len(own)} arrays '
+                f"({names}), got {len(got)} of shapes {got}."
+            )
+        for weight, value in zip(own, weights, strict=True):
+            weight.write(value)
+
+    def _require_built(self, action: str) -> None:
+        unbuilt = [layer for layer in (self, *self.sublayers()) if not layer.built]
+        if unbuilt:
+            raise ValueError(
+                f'{action}: {type(unbuilt[0]).__name__} "{unbuilt[0].name}" has no weights yet. '
+                "Call it on data, or build(input_shape) first."
+            )
+
+    # Losses
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Add to the training loss, from inside `forward`; forgotten at the model's next call."""
+        for value in loss if isinstance(loss, (list, tuple)) else [loss]:
+            if not (isinstance(value, Tensor) and value.is_meta):
+                self._losses.append(value)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """What `add_loss` added in the last call, then the weights' penalties."""
+        layers = (self, *self.sublayers())
+        added = [loss for layer in layers for loss in layer._losses]
+        penalties = [weight.penalty() for weight in self.keras_weights()]
+        return added + [penalty for penalty in penalties if penalty is not None]
+
+    def clear_losses(self) -> None:
+        """Forget what `add_loss` added, here and in all layers inside."""
+        for layer in (self, *self.sublayers()):
+            layer._losses.clear()
+
+    # Freezing and modes
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes this layer. Setting it reaches everything inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = bool(value)
+        self.requires_grad_(value)
+        for layer in (self, *self.sublayers()):
+            layer._trainable = value
+        if not value:
+            self.train(False)
+
+    def train(self, mode: bool = True) -> Layer:
+        """Set training or evaluation mode; a frozen layer stays in evaluation mode."""
+        super().train(mode and self._trainable)
+        return self
+
+    # Types and configuration
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The type it computes in."""
+        return self.dtype_policy.compute_dtype
+
+    @property
+    def variable_dtype(self) -> torch.dtype:
+        """The type of its weights."""
+        return self.dtype_policy.variable_dtype
+
+    dtype = variable_dtype
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again, without its weights.
+
+        A subclass whose constructor keeps its arguments need not override this.
+        """
+        args, kwargs = self._init_arguments
+        signature = inspect.signature(type(self).__init__)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        config: dict[str, Any] = {}
+        takes_any = False
+        for name, parameter in list(signature.parameters.items())[1:]:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                takes_any = True
+                config.update(bound.arguments[name])
+            elif parameter.kind is not parameter.VAR_POSITIONAL:
+                config[name] = bound.arguments[name]
+        base = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype_policy.name}
+        accepted = base if takes_any else {k: v for k, v in base.items() if k in config}
+        return {**config, **accepted}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Layer:
+        """Make the layer that `get_config` described, with new weights."""
+        return cls(**{key: deserialize(value, custom_objects) for key, value in config.items()})
+
+    def extra_repr(self) -> str:
+        """What `print(layer)` shows of it."""
+        return f"name={self.name!r}" if self.built else f"name={self.name!r}, not built yet"
+
+
+def _finishing(build: Callable) -> Callable:
+    """Wrap a class's `build` so that, however it is called, weights are initialised once after it."""
+
+    @functools.wraps(build)
+    def wrapper(self: Layer, *args: Any, **kwargs: Any) -> None:
+        self._build_depth += 1
+        try:
+            build(self, *args, **kwargs)
+        finally:
+            self._build_depth -= 1
+        if self._build_depth == 0:
+            self._finish_build()
+
+    return wrapper
+
+
+def nearest_layers(module: nn.Module) -> Iterator[Layer]:
+    """The layers inside a module, not those inside other layers."""
+    for child in module.children():
+        if isinstance(child, Layer):
+            yield child
+        else:
+            yield from nearest_layers(child)
+
+
+def _plain_weights(module: nn.Module, prefix: str) -> list[KerasWeight]:
+    """The parameters and buffers of a plain torch module, but not of layers inside it."""
+    own = (*module._parameters.items(), *module._buffers.items())
+    weights = [KerasWeight(f"{prefix}.{key}", tensor) for key, tensor in own if tensor is not None]
+    for key, child in module._modules.items():
+        if child is not None and not isinstance(child, Layer):
+            weights += _plain_weights(child, f"{prefix}.{key}")
+    return weights

@@ -1,0 +1,515 @@
+"""The layers nearly every network uses: inputs, dense, embedding, and wrappers of plain code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerasish import activations, constraints, initializers, regularizers
+from kerasish.config import as_dtype, floatx
+from kerasish.describe import describe
+from kerasish.graph.symbolic import SymbolicTensor, symbolic_input
+from kerasish.layers.base import Layer
+from kerasish.layers.checks import positive_int
+from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.weights import KerasWeight, permuted
+
+
+class InputLayer(Layer):
+    """The owner of a placeholder; it computes nothing.
+
+    Args:
+        shape: The shape of one sample, `None` where any size will do.
+        batch_size: A fixed batch size, or `None`.
+        dtype: The type of the data, float32 by default.
+        name: The input's name, which dict inputs use.
+        batch_shape: `shape` with the batch axis in front, instead of `shape`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int | None, ...] | None = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        name: str | None = None,
+        batch_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if (shape is None) == (batch_shape is None):
+            raise ValueError("Input: give either `shape` (of one sample) or `batch_shape`.")
+        if isinstance(shape, int):
+            shape = (shape,)
+        self.batch_shape = tuple(batch_shape) if shape is None else (batch_size, *shape)  # type: ignore[arg-type]
+        for size in self.batch_shape:
+            if size is not None and (not isinstance(size, int) or size < 0):
+                raise ValueError(
+                    f"Input: a shape holds non-negative integers and None, got {self.batch_shape}."
+                )
+        self.input_dtype = as_dtype(dtype or floatx())
+        self.tensor = symbolic_input(self.batch_shape, self.input_dtype, owner=self)
+        self._nodes.append(self.tensor.node)
+        self.built = True
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """The placeholder."""
+        return self.tensor
+
+    input = output
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this input again."""
+        return {"batch_shape": self.batch_shape, "dtype": self.input_dtype, "name": self.name}
+
+
+def Input(  # noqa: N802  (Keras's name)
+    shape: tuple[int | None, ...] | None = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    batch_shape: tuple[int | None, ...] | None = None,
+    name: str | None = None,
+    tensor: SymbolicTensor | None = None,
+) -> SymbolicTensor:
+    """Start a functional model: a symbolic tensor of the given shape.
+
+    Args:
+        shape: The shape of one sample, `None` where any size will do; the batch axis is not named.
+        batch_size: A fixed batch size, or `None`.
+        dtype: The type of the data, float32 by default.
+        sparse: Must be false or `None`.
+        batch_shape: `shape` with the batch axis in front, instead of `shape`.
+        name: The input's name, which dict inputs use.
+        tensor: Returned as it is.
+
+    Raises:
+        ValueError: If neither or both of `shape` and `batch_shape` are given.
+
+    Example:
+        >>> Input((28, 28)).shape
+        (None, 28, 28)
+    """
+    if sparse:
+        raise ValueError("Input: sparse tensors are not supported; pass dense ones.")
+    if tensor is not None:
+        return tensor
+    return InputLayer(shape, batch_size, dtype, name or None, batch_shape).tensor
+
+
+class Dense(Layer):
+    """Fully connected layer: `activation(x @ kernel + bias)`.
+
+    Shapes:
+        input: `(batch, ..., in_features)`
+        linear.weight: `(units, in_features)` in `state_dict`; `(in_features, units)` in `get_weights`
+        linear.bias: `(units,)`
+        output: `(batch, ..., units)`
+
+    Args:
+        units: Size of the last output axis. Positive.
+        activation: Applied to the result. `None` keeps it linear.
+        use_bias: Whether to add a learned offset.
+        kernel_initializer: Fills the kernel, Glorot-uniform by default.
+        bias_initializer: Fills the bias, zeros by default.
+        kernel_regularizer: A penalty on the kernel.
+        bias_regularizer: A penalty on the bias.
+        activity_regularizer: A penalty on the output.
+        kernel_constraint: Applied to the kernel after each update.
+        bias_constraint: Applied to the bias after each update.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        ValueError: If `units` is not a positive integer.
+
+    Example:
+        >>> Dense(4)(torch.ones(2, 3)).shape
+        torch.Size([2, 4])
+    """
+
+    linear: nn.Linear
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.units = positive_int(self, "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=2, hint="Add a batch axis.")
+        self.supports_masking = True
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the `nn.Linear` for the input's last axis."""
+        in_features = input_shape[-1]
+        if in_features is None:
+            raise ValueError(
+                f'Dense "{self.name}" needs to know the size of the last input axis, got shape '
+                f"{tuple(input_shape)}. Flatten over unknown sizes cannot feed a Dense layer; use "
+                "global pooling, or give the size in Input(...)."
+            )
+        self.linear = nn.Linear(
+            in_features, self.units, bias=self.use_bias, dtype=self.variable_dtype
+        )
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: in_features})
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Kernel and bias."""
+        if not hasattr(self, "linear"):
+            return []
+        weights = [
+            KerasWeight(
+                "kernel",
+                self.linear.weight,
+                self.kernel_initializer,
+                self.kernel_regularizer,
+                self.kernel_constraint,
+                **permuted([1, 0]),
+            )
+        ]
+        if self.use_bias:
+            weights.append(
+                KerasWeight(
+                    "bias",
+                    self.linear.bias,
+                    self.bias_initializer,
+                    self.bias_regularizer,
+                    self.bias_constraint,
+                )
+            )
+        return weights
+
+    @property
+    def kernel(self) -> Tensor:
+        """The kernel as Keras lays it out, `(in_features, units)`; a view."""
+        return self.linear.weight.T
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias, or `None`."""
+        return self.linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the last axis to `units` features."""
+        return self.activation(self.linear(x))
+
+
+class Embedding(Layer):
+    """A learned vector for each integer: `output = embeddings[x]`.
+
+    Shapes:
+        input: `(batch, ...)`, integers in `[0, input_dim)`
+        embedding.weight: `(input_dim, output_dim)`
+        output: `(batch, ..., output_dim)`
+
+    Args:
+        input_dim: The number of different integers. Positive.
+        output_dim: The length of a vector. Positive.
+        embeddings_initializer: Fills the vectors, uniform in ±0.05 by default.
+        embeddings_regularizer: A penalty on the vectors.
+        embeddings_constraint: Applied after each update.
+        mask_zero: Whether 0 marks padding; layers that take masks then skip those steps.
+        weights: First values, an array of the weight's shape.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        ValueError: If a size is not a positive integer.
+
+    Example:
+        >>> Embedding(10, 4)(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 4])
+    """
+
+    takes_integers = True
+    embedding: nn.Embedding
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.pop("input_length", None)
+        super().__init__(**kwargs)
+        self.input_dim = positive_int(self, "input_dim", input_dim)
+        self.output_dim = positive_int(self, "output_dim", output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = mask_zero
+        self.supports_masking = mask_zero
+        self._first_values = weights
+
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        """Make the `nn.Embedding`."""
+        self.embedding = nn.Embedding(self.input_dim, self.output_dim, dtype=self.variable_dtype)
+
+    def _finish_build(self) -> None:
+        super()._finish_build()
+        if self._first_values is not None:
+            values = self._first_values
+            self.set_weights(values if isinstance(values, (list, tuple)) else [values])
+
+    def own_weights(self) -> list[KerasWeight]:
+        """The vectors."""
+        if not hasattr(self, "embedding"):
+            return []
+        return [
+            KerasWeight(
+                "embeddings",
+                self.embedding.weight,
+                self.embeddings_initializer,
+                self.embeddings_regularizer,
+                self.embeddings_constraint,
+            )
+        ]
+
+    @property
+    def makes_mask(self) -> bool:
+        """Whether zeros mark padding."""
+        return self.mask_zero
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """True where the integer is not zero, if `mask_zero`."""
+        return inputs != 0 if self.mask_zero else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Look the integers up."""
+        if x.is_floating_point():
+            x = x.long()
+        return self.embedding(x)
+
+
+class Activation(Layer):
+    """An activation function as a layer, of its own.
+
+    Args:
+        activation: A name such as `"relu"`, or a function of a tensor.
+        **kwargs: Those of `Layer`.
+
+    Example:
+        >>> Activation("relu")(torch.tensor([[-1.0, 2.0]]))
+        tensor([[0., 2.]])
+    """
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = activations.get(activation)
+        self.supports_masking = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the function."""
+        return self.activation(x)
+
+
+class Identity(Layer):
+    """Gives back its input."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def forward(self, x: Any) -> Any:
+        """Return the input."""
+        return x
+
+
+class Lambda(Layer):
+    """Any function of tensors as a layer. It must hold no weights.
+
+    Args:
+        function: Takes the input tensor (and `mask` or `training`, if its signature names them).
+        output_shape: Accepted for Keras's sake; shapes are found by running the function.
+        mask: A mask for the output, or a function of `(inputs, mask)` that gives one.
+        arguments: Further keyword arguments for the function.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        TypeError: If `function` cannot be called.
+
+    Example:
+        >>> Lambda(lambda x: x * 2)(torch.ones(1, 2))
+        tensor([[2., 2.]])
+    """
+
+    def __init__(
+        self,
+        function: Callable,
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"Lambda: `function` must be callable, got {describe(function)}.")
+        self.function = function
+        self.mask = mask
+        self.arguments = arguments or {}
+
+    @property
+    def makes_mask(self) -> bool:
+        """Whether a mask was given."""
+        return self.mask is not None
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The given mask, or what the given function makes of the input's."""
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def forward(self, inputs: Any) -> Any:
+        """Call the function."""
+        return self.function(inputs, **self.arguments)
+
+
+class Masking(Layer):
+    """Marks time steps to skip: those whose features all equal `mask_value`.
+
+    Shapes:
+        input: `(batch, time, features)`
+        output: the same, with the skipped steps set to zero
+
+    Args:
+        mask_value: The value that marks padding.
+        **kwargs: Those of `Layer`.
+    """
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+        self.supports_masking = True
+
+    @property
+    def makes_mask(self) -> bool:
+        """Always."""
+        return True
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """True where a step has any feature that differs from `mask_value`."""
+        return (inputs != self.mask_value).any(dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero the skipped steps."""
+        keep = (x != self.mask_value).any(dim=-1, keepdim=True)
+        return x * keep.to(x.dtype)
+
+
+class TorchModule(Layer):
+    """Any `nn.Module` as a layer; its state is found under `module.` in `state_dict()`.
+
+    A part whose parameters are all frozen stays in evaluation mode, so that the statistics of a
+    frozen batch normalisation stay as they are.
+
+    Args:
+        module: A plain torch module, or a class of one, made with the further arguments.
+        *args: For the class, such as `TorchModule(nn.Linear, 3, 4)`. Only such a layer can be saved
+            with its configuration; a ready-made module saves its weights.
+        name: The layer's name.
+        trainable: `False` freezes it.
+        **kwargs: For the class.
+
+    Raises:
+        TypeError: If it is not a module.
+
+    Example:
+        >>> TorchModule(nn.Linear(3, 2))(torch.ones(1, 3)).shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *args: Any,
+        name: str | None = None,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        cls = module if isinstance(module, type) else type(module)
+        if not issubclass(cls, nn.Module):
+            raise TypeError(f"TorchModule: expected an nn.Module, got {describe(module)}.")
+        from_class = isinstance(module, type)
+        if not from_class and (args or kwargs):
+            raise TypeError("TorchModule: further arguments are for a class, not for a module.")
+        super().__init__(name=name or unique_for(cls), trainable=trainable)
+        self.module = module(*args, **kwargs) if from_class else module
+        self.takes_integers = any(
+            isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module.modules()
+        )
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """Call the module."""
+        return self.module(*inputs, **kwargs)
+
+    def train(self, mode: bool = True) -> TorchModule:
+        """Set the mode, keeping frozen parts in evaluation mode."""
+        super().train(mode)
+        if self.training:
+            for module in self.module.modules():
+                parameters = list(module.parameters())
+                if parameters and not any(p.requires_grad for p in parameters):
+                    module.eval()
+        return self
+
+    def get_config(self) -> dict[str, Any]:
+        """The class and arguments it was made from."""
+        args, kwargs = self._init_arguments
+        rest = {key: value for key, value in kwargs.items() if key not in ("name", "trainable")}
+        base = {"module": args[0] if args else kwargs["module"], "args": list(args[1:])}
+        return {**base, "kwargs": rest, "name": self.name, "trainable": self._trainable}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> TorchModule:
+        """Make it again, from a class that is known."""
+        from kerasish.registry import deserialize
+
+        made = deserialize(dict(config), custom_objects)
+        rest = {"name": made["name"], "trainable": made["trainable"], **made["kwargs"]}
+        return cls(made["module"], *made["args"], **rest)
+
+
+def unique_for(cls: type) -> str:
+    """An automatic name from a torch class."""
+    from kerasish.layers.naming import snake_case, unique_name
+
+    return unique_name(snake_case(cls.__name__))
+
+
+def as_layer(value: Any) -> Layer:
+    """A layer as it is; a plain torch module wrapped; a function as a Lambda.
+
+    Raises:
+        TypeError: If it is none of these.
+    """
+    if isinstance(value, Layer):
+        return value
+    if isinstance(value, nn.Module):
+        return TorchModule(value)
+    if callable(value) and not isinstance(value, type):
+        return Lambda(value)
+    raise TypeError(
+        f"Expected a layer, an nn.Module or a function, got {describe(value)}."
+        + (" Make an instance of it, with parentheses." if isinstance(value, type) else "")
+    )

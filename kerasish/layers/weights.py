@@ -1,0 +1,96 @@
+"""A weight as Keras sees it: its name, its layout, and where it lives in a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerasish.describe import describe
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True, eq=False)
+class KerasWeight:
+    """One weight of a layer, declared once; initialising, regularising, constraining and
+    `get_weights` all read this.
+
+    Attributes:
+        name: Keras's name, such as `"kernel"`.
+        tensor: The torch parameter or buffer that holds the numbers.
+        initializer: Fills it when the layer is built; called with the shape in Keras's layout.
+        regularizer: Adds to the loss.
+        constraint: Applied after each update.
+        to_keras: From torch's layout to Keras's; a view where possible.
+        from_keras: The way back.
+    """
+
+    name: str
+    tensor: Tensor
+    initializer: Callable[..., Tensor] | None = None
+    regularizer: Callable[[Tensor], Tensor] | None = None
+    constraint: Callable[[Tensor], Tensor] | None = None
+    to_keras: Callable[[Tensor], Tensor] = _same
+    from_keras: Callable[[Tensor], Tensor] = _same
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes it."""
+        return isinstance(self.tensor, nn.Parameter) and self.tensor.requires_grad
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape in Keras's layout."""
+        return tuple(self.to_keras(torch.empty_like(self.tensor, device="meta")).shape)
+
+    def read(self) -> Tensor:
+        """The numbers in Keras's layout."""
+        return self.to_keras(self.tensor.detach())
+
+    @torch.no_grad()
+    def write(self, value: Any) -> None:
+        """Set the numbers, given in Keras's layout.
+
+        Raises:
+            ValueError: If the shape differs; nothing is changed then.
+        """
+        value = torch.as_tensor(value)
+        if tuple(value.shape) != self.shape:
+            raise ValueError(
+                f"Weight '{self.name}' has shape {self.shape}, got {describe(value)}."
+            )
+        self.tensor.copy_(self.from_keras(value.to(self.tensor.dtype).to(self.tensor.device)))
+
+    def initialize(self) -> None:
+        """Fill it by its initialiser, if it has one."""
+        if self.initializer is not None:
+            self.write(self.initializer(self.shape, dtype=self.tensor.dtype))
+
+    def constrain(self) -> None:
+        """Apply its constraint, if it has one."""
+        if self.constraint is not None:
+            with torch.no_grad():
+                self.write(self.constraint(self.read()))
+
+    def penalty(self) -> Tensor | None:
+        """What its regulariser adds to the loss."""
+        if self.regularizer is None or not self.trainable:
+            return None
+        return self.regularizer(self.to_keras(self.tensor))
+
+
+def permuted(order: Sequence[int]) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The two conversions for a weight whose axes Keras orders as `torch_tensor.permute(order)`."""
+    back = [list(order).index(axis) for axis in range(len(order))]
+    return {"to_keras": lambda t: t.permute(*order), "from_keras": lambda t: t.permute(*back)}
+
+
+def convolution_kernel(rank: int) -> dict[str, Callable[[Tensor], Tensor]]:
+    """torch's (out, in, *spatial) against Keras's (*spatial, in, out)."""
+    return permuted([*range(2, rank + 2), 1, 0])
