@@ -30,7 +30,7 @@ test: check  ## Check the code, then run all tests and doctests
 check: $(VENV)/dev.stamp  ## Check format, lint and types
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/dev.stamp  ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix --silent --exit-zero $(SOURCES)

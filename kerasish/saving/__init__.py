@@ -1,0 +1,1 @@
+"""Models, weights and configurations on disk, in files that run no code."""
