@@ -1,0 +1,53 @@
+import math
+
+import pytest
+from fake_fit import fake_fit
+
+from kerasish.callbacks import History
+
+LOGS = [{"loss": 0.5}, {"loss": 0.4, "val_loss": 0.6}, {"loss": 0.3}]
+
+
+@pytest.fixture
+def history():
+    history = History()
+    fake_fit([history], LOGS)
+    return history
+
+
+def test_history_keeps_what_was_logged(history):
+    assert history.history == {"loss": [0.5, 0.4, 0.3], "val_loss": [0.6]}
+    assert history.epoch == [0, 1, 2]
+    assert history.epochs_of("val_loss") == [1]
+    assert history.model.history is history
+    assert repr(history) == "<History of 3 epochs: loss 0.3, val_loss 0.6>"
+
+
+def test_frame_has_a_row_per_epoch(history):
+    pytest.importorskip("pandas")
+
+    frame = history.to_frame()
+
+    assert frame.index.tolist() == [0, 1, 2]
+    assert frame["loss"].tolist() == [0.5, 0.4, 0.3]
+    assert [math.isnan(value) for value in frame["val_loss"]] == [True, False, True]
+
+
+def test_plot_draws_training_and_validation(history):
+    pytest.importorskip("matplotlib")
+
+    figure = history.plot()
+
+    lines = figure.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["training", "validation"]
+    assert lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.4], [3, 0.3]]
+    assert lines[1].get_xydata().tolist() == [[2, 0.6]]
+
+
+def test_plot_of_an_unknown_name_lists_what_there_is(history):
+    pytest.importorskip("matplotlib")
+
+    with pytest.raises(ValueError, match="nothing logged under accuracy; there is: loss"):
+        history.plot(["accuracy"])
+    with pytest.raises(ValueError, match="train first"):
+        History().plot()
