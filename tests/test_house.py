@@ -1,4 +1,4 @@
-"""The house kept in order: who imports whom, what is public, what is loaded, what the README says."""
+"""The house kept in order: who imports whom, what is public, what is loaded, and the README."""
 
 import ast
 import importlib
@@ -55,7 +55,7 @@ OPTIONAL = {
 
 
 def module_name(package, file):
-    """`kerasish.losses.base` for `kerasish/losses/base.py`, `kerasish.losses` for its `__init__`."""
+    """`kerasish.losses.base` for `losses/base.py`, `kerasish.losses` for `losses/__init__.py`."""
     parts = file.relative_to(package.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
