@@ -152,12 +152,16 @@ class Loss:
                 return loss
         values = self.call(y_true, y_pred)
         own_mask = self.valid(y_true, values)
-        if own_mask is not None:
-            if mask is None:
-                mask = own_mask
-            else:
-                mask = weights_like(mask, values, self.name, "mask").bool() & own_mask
+        if own_mask is not None and mask is not None:
+            own_mask = weights_like(mask, values, self.name, "mask").bool() & own_mask
+        mask = mask if own_mask is None else own_mask
         return reduce_values(values, sample_weight, mask, self.reduction, self.name)
+
+    def per_sample(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor | None]:
+        """The values before weights and reduction, and where they count (`None`: everywhere)."""
+        y_true, y_pred = self._converted(y_true, y_pred)
+        values = self.call(y_true, y_pred)
+        return values, self.valid(y_true, values)
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         """Compute one value per sample; the part that a subclass writes.

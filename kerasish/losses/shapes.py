@@ -41,7 +41,15 @@ def aligned(y_true: Any, y_pred: Any, name: str) -> tuple[Tensor, Tensor]:
             broadcast silently, comparing each row with every other.
     """
     y_pred = as_prediction(y_pred)
-    y_true = as_tensor(y_true, y_pred.device).to(y_pred)
+    return paired(as_tensor(y_true, y_pred.device).to(y_pred), y_pred, name)
+
+
+def paired(y_true: Tensor, y_pred: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Align the ranks of two tensors, whose shapes must then be equal; types stay as they are.
+
+    Raises:
+        ValueError: If the shapes differ otherwise than by a last axis of size 1.
+    """
     if y_true.shape != y_pred.shape:
         y_true, y_pred = same_rank(y_true, y_pred)
         if y_true.ndim == 0:
