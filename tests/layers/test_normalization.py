@@ -1,0 +1,178 @@
+"""Normalisation layers against Keras and torch."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from kerasish import config, layers
+from tests.layers.parity import assert_same_as_keras
+
+SHAPES = {2: (6, 4), 3: (6, 3, 4), 4: (6, 2, 3, 4), 5: (6, 2, 2, 3, 4), 6: (3, 2, 2, 2, 3, 4)}
+
+
+@pytest.fixture
+def keras():
+    return pytest.importorskip("keras")
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("rank", SHAPES)
+@pytest.mark.parametrize("axis", [1, -1])
+def test_batch_normalization_matches_keras(keras, rank, axis, training):
+    ours = layers.BatchNormalization(axis=axis)
+    theirs = keras.layers.BatchNormalization(axis=axis)
+
+    assert_same_as_keras(ours, theirs, torch.randn(SHAPES[rank]), training=training, tolerance=3e-5)
+
+    assert_close(ours.norm.running_mean, theirs.moving_mean.value)
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("scale", [False, True])
+def test_normalizations_without_scale_or_offset_match_keras(keras, center, scale):
+    x = torch.randn(6, 3, 4)
+    for name, arguments in [
+        ("BatchNormalization", {}),
+        ("LayerNormalization", {}),
+        ("GroupNormalization", {"groups": 2}),
+    ]:
+        arguments = {**arguments, "center": center, "scale": scale}
+        ours, theirs = getattr(layers, name)(**arguments), getattr(keras.layers, name)(**arguments)
+        assert_same_as_keras(ours, theirs, x, training=True)
+
+
+def test_batch_normalization_stores_the_unbiased_variance_as_torch_does():
+    x = torch.randn(5, 3)
+    layer, reference = layers.BatchNormalization(momentum=0.9), nn.BatchNorm1d(3, 1e-3, 0.1)
+
+    assert_close(layer(x), reference(x))
+
+    assert_close(layer.norm.running_var, reference.running_var)
+    assert_close(layer.norm.running_var, 0.9 + 0.1 * x.var(0))
+
+
+def test_batch_normalization_takes_the_channel_axis_of_the_image_format():
+    first = layers.BatchNormalization()
+    first.build((None, 3, 8, 8))
+    config.set_image_data_format("channels_last")
+    last = layers.BatchNormalization()
+    last.build((None, 8, 8, 5))
+    sequence = layers.BatchNormalization()
+    sequence.build((None, 9, 7))
+
+    assert [layer.norm.num_features for layer in (first, last, sequence)] == [3, 5, 7]
+
+
+def test_frozen_batch_normalization_keeps_its_statistics():
+    x = torch.randn(8, 4)
+    layer = layers.BatchNormalization()
+    layer(x)
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+
+    layer.trainable = False
+    layer.train()
+    layer(x)
+    layer(x, training=True)
+    made_frozen = layers.BatchNormalization(trainable=False)
+    made_frozen(x)
+
+    assert_close(layer.state_dict(), before)
+    assert_close(made_frozen.norm.running_mean, torch.zeros(4))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_masked_batch_normalization_matches_keras(keras, training):
+    x = torch.randn(4, 5, 3)
+    mask = torch.arange(5) < torch.tensor([5, 3, 1, 2])[:, None]
+    ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization()
+
+    assert_same_as_keras(ours, theirs, x, training=training, mask=mask)
+
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        assert_close(one, other.value, check_stride=False)
+
+
+def test_batch_normalization_takes_a_mask_in_a_functional_model():
+    inputs = layers.Input((6,), dtype="int64")
+    embedded = layers.Embedding(5, 3, mask_zero=True)(inputs)
+
+    y = layers.BatchNormalization()(embedded)
+
+    assert y.shape == (None, 6, 3)
+    assert y.mask is embedded.mask
+
+
+@pytest.mark.parametrize("axis", [-1, [1, 2], [2]])
+@pytest.mark.parametrize("name", ["LayerNormalization", "RMSNormalization"])
+def test_layer_and_rms_normalization_match_keras(keras, name, axis):
+    x = torch.randn(4, 3, 5)
+    ours, theirs = getattr(layers, name)(axis=axis), getattr(keras.layers, name)(axis=axis)
+
+    assert_same_as_keras(ours, theirs, x)
+
+
+def test_layer_normalization_over_axes_in_any_order():
+    x = torch.randn(4, 3, 6, 5)
+    layer = layers.LayerNormalization(axis=[-1, 1])
+
+    y = layer(x)
+
+    assert layer.norm.normalized_shape == (3, 5)
+    mean, std = x.mean((1, 3), keepdim=True), x.var((1, 3), keepdim=True, unbiased=False)
+    assert_close(y, (x - mean) / (std + 1e-3).sqrt())
+
+
+@pytest.mark.parametrize("groups", [-1, 1, 2])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_group_normalization_matches_keras(keras, groups, axis):
+    ours = layers.GroupNormalization(groups, axis=axis)
+    theirs = keras.layers.GroupNormalization(groups, axis=axis)
+
+    assert_same_as_keras(ours, theirs, torch.randn(3, 4, 5, 4))
+
+
+@pytest.mark.parametrize("axis", [-1, 1, [1, 2]])
+def test_unit_normalization_matches_keras(keras, axis):
+    ours, theirs = layers.UnitNormalization(axis=axis), keras.layers.UnitNormalization(axis=axis)
+
+    assert_same_as_keras(ours, theirs, torch.randn(3, 4, 5))
+
+    assert not ours(torch.zeros(1, 4, 5)).any()
+
+
+def test_weights_of_normalizations_are_in_keras_order():
+    layer = layers.BatchNormalization()
+    layer.build((None, 2))
+
+    assert [w.name for w in layer.keras_weights()] == [
+        "gamma",
+        "beta",
+        "moving_mean",
+        "moving_variance",
+    ]
+    assert len(layer.trainable_weights) == 2
+
+
+def test_configurations_make_the_same_layers():
+    for layer in (
+        layers.BatchNormalization(axis=1, momentum=0.5, scale=False),
+        layers.LayerNormalization(axis=[1, 2], center=False),
+        layers.RMSNormalization(axis=1),
+        layers.GroupNormalization(2),
+        layers.UnitNormalization([1, 2]),
+    ):
+        again = type(layer).from_config(layer.get_config())
+        assert again.get_config() == layer.get_config()
+        assert again(torch.randn(3, 4, 4)).shape == (3, 4, 4)
+
+
+def test_errors_name_the_layer_and_the_fault():
+    with pytest.raises(ValueError, match="3 groups do not divide 4 channels"):
+        layers.GroupNormalization(3)(torch.randn(2, 4))
+    with pytest.raises(ValueError, match="needs to know the size of axis -1"):
+        layers.BatchNormalization().build((None, None))
+    with pytest.raises(TypeError, match="`axis` must be an integer or several"):
+        layers.LayerNormalization(axis="last")
+    with pytest.raises(ValueError, match="a mask has one axis less"):
+        layers.BatchNormalization()(torch.randn(2, 3, 4), mask=torch.ones(2, 3, 4) > 0)
