@@ -144,9 +144,9 @@ def resolve_accuracy(
     *,
     from_logits: bool = False,
 ) -> Metric:
-    """Find the metric that `"accuracy"`, `"acc"`, `"crossentropy"` or `"ce"` means for these shapes.
+    """Find what `"accuracy"`, `"acc"`, `"crossentropy"` or `"ce"` means for these shapes.
 
-    One output is binary; class indices, of lower rank or with a last axis of size 1, are sparse.
+    One output is binary; class indices, of lower rank or with a last axis of 1, are sparse.
     Any other name is looked up as it is. The metric's name in logs is the one given.
 
     Args:

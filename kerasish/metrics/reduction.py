@@ -152,7 +152,7 @@ class MeanMetricWrapper(LossMean):
     """Mean of a function of yours: `fn(y_true, y_pred, **kwargs)`.
 
     Args:
-        fn: Gives one value per sample, or one for the batch, which then counts for each of its rows.
+        fn: Gives one value per sample, or one for the batch, which counts for each of its rows.
         name: Defaults to the function's name.
         dtype: The type of the state.
         kwargs: Passed to the function at each update.
