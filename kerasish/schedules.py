@@ -80,6 +80,7 @@ class ExponentialDecay(LearningRateSchedule):
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         turns = step / self.decay_steps
         turns = math.floor(turns) if self.staircase else turns
         return self.initial_learning_rate * self.decay_rate**turns
@@ -119,6 +120,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
             )
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         return self.values[bisect.bisect_left(self.boundaries, step)]
 
 
@@ -146,6 +148,7 @@ class PolynomialDecay(LearningRateSchedule):
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         if self.cycle:
             length = self.decay_steps * max(1, math.ceil(step / self.decay_steps))
         else:
@@ -177,6 +180,7 @@ class InverseTimeDecay(LearningRateSchedule):
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         turns = step / self.decay_steps
         turns = math.floor(turns) if self.staircase else turns
         return self.initial_learning_rate / (1 + self.decay_rate * turns)
@@ -206,6 +210,7 @@ class CosineDecay(LearningRateSchedule):
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         top = self.initial_learning_rate
         if self.warmup_target is not None:
             if step < self.warmup_steps:
@@ -245,6 +250,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         _check_positive(self, "t_mul")
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         # Periods are walked, not solved for: a logarithm rounds wrongly just at a restart.
         length, period = self.first_decay_steps, 0
         if self.t_mul == 1:
@@ -257,7 +263,7 @@ class CosineDecayRestarts(LearningRateSchedule):
 
 @dataclass
 class OneCycle(LearningRateSchedule):
-    """Up to a high rate and down to nearly nothing, both along half a cosine (Smith's 1cycle policy).
+    """Up to a high rate and down to nearly nothing along half cosines: Smith's 1cycle policy.
 
     Args:
         max_learning_rate: The highest rate.
@@ -285,6 +291,7 @@ class OneCycle(LearningRateSchedule):
             )
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         first = self.max_learning_rate / self.initial_divisor
         last = first / self.final_divisor
         peak = self.warmup_fraction * self.total_steps - 1
@@ -326,6 +333,7 @@ class Warmup(LearningRateSchedule):
             )
 
     def __call__(self, step: float) -> float:
+        """The learning rate of update number `step`, from 0."""
         after = max(step - self.warmup_steps, 0)
         target = self.schedule if isinstance(self.schedule, (int, float)) else self.schedule(after)
         if step >= self.warmup_steps:

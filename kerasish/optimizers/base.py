@@ -13,7 +13,12 @@ from torch import Tensor
 from kerasish import registry
 from kerasish.describe import suggest
 from kerasish.optimizers import direct
-from kerasish.optimizers.groups import DecayExclusion, check_multipliers, group_parameters
+from kerasish.optimizers.groups import (
+    DecayExclusion,
+    check_multipliers,
+    group_parameters,
+    multiplier_for,
+)
 from kerasish.optimizers.settings import number, optional_count, optional_number
 from kerasish.optimizers.updating import Updating
 from kerasish.schedules import LearningRateSchedule
@@ -155,6 +160,9 @@ class Optimizer(Updating):
         """
         raise NotImplementedError(f"{type(self).__name__} must define make_torch(groups, fast).")
 
+    def start_state(self, optimizer: torch.optim.Optimizer) -> None:
+        """Make state that must exist before the first step; most algorithms make it in `step`."""
+
     def bind(
         self,
         named_parameters: Iterable[tuple[str, Tensor]],
@@ -184,7 +192,7 @@ class Optimizer(Updating):
             self._lr_multipliers = check_multipliers(lr_multipliers)
         rate = self.learning_rate
         self._named = named
-        groups = self._make_groups(named)
+        groups = group_parameters(named, self.parameter_options)
         if self.torch is None:
             fast = {"fused": True} if direct.can_fuse(list(seen)) else {}
             self._set_rates_in(groups, rate)
@@ -193,18 +201,18 @@ class Optimizer(Updating):
             self._set_rates_in(groups, rate)
             self._regroup(groups)
         self._follow_devices()
+        self.start_state(self._bound("bind"))
         self._averages = {p: self._averages[p] for p in seen if p in self._averages}
         self._forget_plan()
         return self
 
-    def _make_groups(self, named: dict[str, Tensor]) -> list[dict[str, Any]]:
-        groups = group_parameters(
-            named, self._lr_multipliers, self.weight_decay or 0.0, self._exclusion
-        )
-        if self.torch_decays:
-            for group in groups:
-                group["weight_decay"] = group.pop("decay")
-        return groups
+    def parameter_options(self, name: str, parameter: Tensor) -> dict[str, Any]:
+        """The torch group options of one parameter; those of equal options share a group."""
+        decay = 0.0 if self._exclusion.covers(name, parameter) else self.weight_decay or 0.0
+        return {
+            "lr_scale": multiplier_for(name, self._lr_multipliers),
+            "weight_decay" if self.torch_decays else "decay": decay,
+        }
 
     @staticmethod
     def _set_rates_in(groups: list[dict[str, Any]], rate: float) -> None:

@@ -1,9 +1,9 @@
-"""How named parameters are sorted into torch groups: by learning-rate factor and weight decay."""
+"""How named parameters are sorted into torch groups: learning-rate factors, weight decay."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -75,23 +75,23 @@ class DecayExclusion:
 
 def group_parameters(
     named_parameters: Mapping[str, Tensor],
-    lr_multipliers: Mapping[str, float],
-    weight_decay: float,
-    exclusion: DecayExclusion,
+    options_for: Callable[[str, Tensor], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Sort parameters by learning-rate factor and weight decay, in order of first appearance.
+    """Sort parameters into groups of equal options, in the order in which they first appear.
 
     Parameters on different devices or of different types get groups of their own, so that one
     kernel call can update a whole group.
 
+    Args:
+        named_parameters: Parameters by name.
+        options_for: The group options of one parameter.
+
     Returns:
-        Groups with the keys `params` (name and parameter), `lr_scale` and `decay`.
+        Groups as `torch.optim` takes them: the options, and `params` with names and parameters.
     """
     groups: dict[tuple, dict[str, Any]] = {}
     for name, parameter in named_parameters.items():
-        scale = multiplier_for(name, lr_multipliers)
-        decay = 0.0 if exclusion.covers(name, parameter) else weight_decay
-        key = (scale, decay, parameter.device, parameter.dtype)
-        group = groups.setdefault(key, {"params": [], "lr_scale": scale, "decay": decay})
-        group["params"].append((name, parameter))
+        options = options_for(name, parameter)
+        key = (*options.items(), parameter.device, parameter.dtype)
+        groups.setdefault(key, {"params": [], **options})["params"].append((name, parameter))
     return list(groups.values())

@@ -87,7 +87,7 @@ class Updating:
 
     def _set_group_rates(self, rate: float) -> None:
         for group in self.param_groups:
-            scaled = rate * group.get("lr_scale", 1.0)
+            scaled = float(rate) * group.get("lr_scale", 1.0)
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(scaled)
             else:

@@ -1,0 +1,52 @@
+"""Schedule-free AdamW."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+import torch
+
+from kerasish.optimizers import algorithms
+from kerasish.optimizers.base import LearningRate, Optimizer
+from kerasish.optimizers.settings import Options, number
+
+
+class ScheduleFreeAdamW(Optimizer):
+    """AdamW that needs no falling schedule: the weights follow an average of fast steps.
+
+    Args:
+        learning_rate: Step size of the fast point.
+        beta_1: Share of the average in the weights; must be above 0.
+        beta_2: Share of the mean of squares that stays at each update.
+        epsilon: Added to the divisor.
+        warmup_steps: Updates over which the rate rises from nothing.
+        **options: The settings of every optimizer; see `Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.0025,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        warmup_steps: int = 0,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.beta_1 = number(self.name, "beta_1", beta_1, maximum=1.0)
+        self.beta_2 = number(self.name, "beta_2", beta_2, maximum=1.0)
+        if self.beta_1 == 0:
+            raise ValueError("ScheduleFreeAdamW: `beta_1` must be above 0, got 0.")
+        self.epsilon = number(self.name, "epsilon", epsilon)
+        self.warmup_steps = warmup_steps
+
+    def make_torch(
+        self, groups: list[dict[str, Any]], fast: dict[str, bool]
+    ) -> torch.optim.Optimizer:
+        """The algorithm in foreach torch."""
+        return algorithms.ScheduleFreeAlgorithm(
+            groups,
+            betas=(self.beta_1, self.beta_2),
+            eps=self.epsilon,
+            warmup_steps=self.warmup_steps,
+        )
