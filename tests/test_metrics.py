@@ -203,8 +203,11 @@ def random_batch(case, rows):
     return torch.as_tensor(y_true)[rows_of], torch.as_tensor(y_pred)[pick]
 
 
+# R2 is a difference of sums that few rows make almost equal; its split is tested against Keras.
 JOINABLE = [
-    case for case, (name, options, _) in CASES.items() if getattr(metrics, name).concatenable
+    case
+    for case, (name, _, _) in CASES.items()
+    if getattr(metrics, name).concatenable and name != "R2Score"
 ]
 
 
@@ -212,9 +215,11 @@ JOINABLE = [
     case=st.sampled_from(JOINABLE),
     sizes=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     weighted=st.booleans(),
+    seed=st.integers(0, 2**16),
 )
 @settings(max_examples=150, deadline=None)
-def test_joined_batches_count_as_separate_ones(case, sizes, weighted):
+def test_joined_batches_count_as_separate_ones(case, sizes, weighted, seed):
+    torch.manual_seed(seed)
     name, options, _ = CASES[case]
     rows = sum(sizes)
     y_true, y_pred = random_batch(case, rows)
@@ -229,13 +234,7 @@ def test_joined_batches_count_as_separate_ones(case, sizes, weighted):
         separate.update_state(y_true[part], y_pred[part], sample_weight=sample_weight)
         start += size
 
-    if not name.startswith("R2") or rows > 3:
-        kwargs = {"rtol": 1e-4, "atol": 1e-5, "equal_nan": True}
-        if name.startswith("R2"):  # a variance is a small difference of large sums
-            kwargs |= {"rtol": 1e-2, "atol": 1e-2}
-            if not all((v > 0).all() for v in joined.variables):
-                return
-        assert_close(joined.result(), separate.result(), **kwargs)
+    assert_close(joined.result(), separate.result(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -580,7 +579,7 @@ def test_mistakes_are_said_plainly():
         metrics.SparseCategoricalAccuracy()(torch.zeros(4, 3), torch.zeros(4, 3))
     with pytest.raises(ValueError, match="sample_weight must have one value per row"):
         metrics.MeanSquaredError()(torch.zeros(4, 3), torch.zeros(4, 3), torch.ones(3))
-    with pytest.raises(ValueError, match="unknown curve 'roq'.*did you mean 'ROC'"):
+    with pytest.raises(ValueError, match=r"unknown curve 'roq'.*did you mean 'ROC'"):
         metrics.AUC(curve="roq")
     with pytest.raises(ValueError, match="target_class_ids must be below"):
         metrics.IoU(num_classes=2, target_class_ids=[2])

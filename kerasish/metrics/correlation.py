@@ -20,8 +20,8 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     """
     y_true, y_pred = aligned(y_true, y_pred, "pearson_correlation")
     y_true, y_pred = (y - y.mean(axis, keepdim=True) for y in (y_true, y_pred))
-    y_true, y_pred = (y / y.std(axis, correction=0, keepdim=True) for y in (y_true, y_pred))
-    return (y_true * y_pred).mean(axis)
+    spread = y_true.square().mean(axis).sqrt() * y_pred.square().mean(axis).sqrt()
+    return (y_true * y_pred).mean(axis) / spread
 
 
 def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
@@ -35,10 +35,10 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     """
     y_true, y_pred = aligned(y_true, y_pred, "concordance_correlation")
     true_mean, pred_mean = (y.mean(axis, keepdim=True) for y in (y_true, y_pred))
-    true_var, pred_var = (y.var(axis, correction=0, keepdim=True) for y in (y_true, y_pred))
-    covariance = (y_true - true_mean) * (y_pred - pred_mean)
-    spread = true_var + pred_var + (true_mean - pred_mean).square()
-    return (2 * covariance / (spread + config.epsilon())).mean(axis)
+    true_rest, pred_rest = y_true - true_mean, y_pred - pred_mean
+    variances = true_rest.square().mean(axis) + pred_rest.square().mean(axis)
+    spread = variances + (true_mean - pred_mean).square().mean(axis)
+    return 2 * (true_rest * pred_rest).mean(axis) / (spread + config.epsilon())
 
 
 class PearsonCorrelation(SampleMean):
