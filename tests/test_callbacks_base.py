@@ -1,5 +1,11 @@
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from kerasish import callbacks
 from kerasish.callbacks import Callback, CallbackList, History, LambdaCallback, ProgressBar
 from kerasish.callbacks.base import HOOKS
 
@@ -155,3 +161,60 @@ def test_callbacks_of_keras_are_called_too():
     hooks.on_epoch_end(0, {"loss": 1.0})
 
     assert history.history == {"loss": [1.0]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CSVLogger",
+        "EarlyStopping",
+        "History",
+        "LambdaCallback",
+        "LearningRateScheduler",
+        "ModelCheckpoint",
+        "ReduceLROnPlateau",
+        "RemoteMonitor",
+        "SwapEMAWeights",
+        "TensorBoard",
+        "TerminateOnNaN",
+    ],
+)
+def test_arguments_are_those_of_keras(name):
+    keras = pytest.importorskip("keras")
+
+    def arguments(cls):
+        parameters = inspect.signature(cls).parameters.values()
+        return [(p.name, p.default, p.kind) for p in parameters if p.kind is not p.VAR_KEYWORD]
+
+    own = [
+        p for p in arguments(getattr(callbacks, name)) if p[2] is not inspect.Parameter.KEYWORD_ONLY
+    ]
+    assert own == arguments(getattr(keras.callbacks, name))
+
+
+def test_names_are_those_of_keras_and_more():
+    keras = pytest.importorskip("keras")
+    theirs = {name for name in dir(keras.callbacks) if not name.startswith("_")}
+
+    assert theirs - set(callbacks.__all__) == {"BackupAndRestore", "OrbaxCheckpoint"}
+    assert callbacks.__all__ == sorted(callbacks.__all__)
+    assert all(hasattr(callbacks, name) for name in callbacks.__all__)
+
+
+def test_importing_callbacks_imports_no_heavy_package():
+    script = (
+        "import torch, sys; before = set(sys.modules); import kerasish.callbacks; "
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}; "
+        "heavy = {'rich', 'matplotlib', 'pandas', 'tensorboard', 'IPython', 'torchvision'}; "
+        "print(sorted(new & heavy))"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+
+    assert result.stdout.strip() == "[]"

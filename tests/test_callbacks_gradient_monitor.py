@@ -166,3 +166,34 @@ def test_plot_has_a_row_per_quantity():
 def test_wrong_interval_is_an_error():
     with pytest.raises(ValueError, match="`every` must be a positive integer"):
         GradientMonitor(0)
+
+
+def test_a_layer_counts_as_one_with_the_module_inside_it():
+    from kerasish import layers
+    from kerasish.callbacks.taps import weighted_layers
+
+    model = nn.Sequential(
+        layers.Dense(4, name="hidden"),
+        layers.TorchModule(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))),
+        nn.Linear(2, 1),
+    )
+    model(torch.ones(1, 3))
+
+    assert list(weighted_layers(model)) == ["0", "1.module.0", "1.module.1", "2"]
+
+
+def test_a_lazy_model_is_measured_from_its_second_step_on():
+    from kerasish import layers
+
+    model = nn.Sequential(layers.Dense(4), layers.Dense(1))
+    monitor = GradientMonitor(every=5, verbose=0)
+    hooks = CallbackList([monitor], model=model)
+
+    hooks.on_train_begin()
+    for batch in range(7):
+        hooks.on_train_batch_begin(batch)
+        model(torch.randn(8, 3)).mean().backward()
+        hooks.on_train_batch_end(batch)
+    hooks.on_train_end()
+
+    assert monitor.steps == [1, 5]

@@ -453,6 +453,7 @@ def test_notebook_stays_small(notebook, time):
     assert text[0] == "(950 earlier lines)"
     assert len(text) == 51
     assert len(str(notebook.outputs)) < 12_000
+    assert notebook.updates < 100
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

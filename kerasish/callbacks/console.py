@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import weakref
 
+from kerasish.callbacks.base import is_main_process
+
 
 class Held(list[str]):
     """What was said while a bar was running; the bar prints it in its own time."""
@@ -16,7 +18,12 @@ _waiting: list[weakref.ref[Held]] = []
 
 
 def say(text: str) -> None:
-    """Print a line, at once or, while a progress bar is running, as soon as its line allows."""
+    """Print a line, at once or, while a progress bar is running, as soon as its line allows.
+
+    With several processes only the first one speaks.
+    """
+    if not is_main_process():
+        return
     alive = [held for reference in _waiting if (held := reference()) is not None]
     if alive:
         alive[-1].append(text)

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from kerasish.callbacks import console
-from kerasish.callbacks.base import Callback
+from kerasish.callbacks.base import Callback, is_main_process
 from kerasish.callbacks.progress_line import Status, duration, finished_lines
 from kerasish.callbacks.screens import PlainScreen, screen_for
 from kerasish.describe import describe
@@ -42,6 +42,7 @@ class ProgressBar(Callback):
         self._fitting = False
         self._due = math.inf
         self._style = 0
+        self._quiet = True
 
     # Training
 
@@ -118,7 +119,8 @@ class ProgressBar(Callback):
         self._close()
         self._screen = screen_for(self.verbose)
         self._due = 0.0
-        if self.verbose != 0:
+        self._quiet = self.verbose == 0 or not is_main_process()
+        if not self._quiet:
             self._held = console.hold()
 
     def _close(self) -> None:
@@ -155,7 +157,7 @@ class ProgressBar(Callback):
             self._trained, self._training_seconds = self._done, self._now - self._line_began
 
     def _draw(self, logs: Mapping[str, Any] | None) -> None:
-        if self.verbose == 0:
+        if self._quiet:
             self._due = math.inf
             return
         if self._held:
@@ -181,7 +183,7 @@ class ProgressBar(Callback):
         return Status(self._line_title, self._done, self._total, elapsed, left, values)
 
     def _finish(self, logs: Mapping[str, Any] | None, steps: int | None, seconds: float) -> None:
-        if self.verbose == 0:
+        if self._quiet:
             return
         total = perf_counter() - self._began
         head = f"{self._title}  {duration(total)}"

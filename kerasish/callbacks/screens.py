@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import sys
+from time import perf_counter
 from typing import Any
 
 from kerasish.callbacks.progress_line import Status, live_line
@@ -91,6 +92,8 @@ class NotebookScreen(PlainScreen):
         self._dropped = 0
         self._handle: Any = None
         self._live = ""
+        self._shown = -math.inf
+        self._stale = False
 
     def draw(self, status: Status) -> None:
         words = html.escape(live_line(status, 100, bar_wanted=False))
@@ -106,6 +109,8 @@ class NotebookScreen(PlainScreen):
         if self._live:
             self._lines.append(self._live)
             self.clear()
+            self._stale = True
+        if self._stale:
             self._show()
 
     def print(self, lines: list[str]) -> None:
@@ -114,12 +119,15 @@ class NotebookScreen(PlainScreen):
         extra = max(0, len(self._lines) - KEPT_LINES)
         self._dropped += extra
         del self._lines[:extra]
-        self._show()
+        # Short epochs follow each other faster than a page can draw; leave() shows the last ones.
+        self._stale = True
+        if perf_counter() - self._shown >= self.interval:
+            self._show()
 
     def _show(self, live: str = "", live_html: str = "") -> None:
         from IPython.display import display  # type: ignore[import-not-found]
 
-        self._live = live
+        self._live, self._shown, self._stale = live, perf_counter(), False
         lines = [f"({self._dropped} earlier lines)"] if self._dropped else []
         lines += self._lines
         body = [html.escape(line) for line in lines] + ([live_html] if live else [])

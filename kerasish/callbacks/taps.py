@@ -14,22 +14,18 @@ Handle = torch.utils.hooks.RemovableHandle
 def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The layers that own parameters, by dotted name.
 
-    A kerasish layer counts as one, with the plain torch modules inside it; elsewhere every module
-    that owns parameters itself does.
+    A kerasish layer counts as one, with the torch module right inside it; in a larger foreign
+    module, every part that owns parameters itself does.
     """
     modules = dict(model.named_modules())
     found: dict[str, nn.Module] = {}
     for name, module in modules.items():
         if not any(True for _ in module.parameters(recurse=False)):
             continue
-        owner = name
-        parts = name.split(".")
-        # The innermost enclosing layer that has a name of its own.
-        for length in range(len(parts), 0, -1):
-            outer = ".".join(parts[:length])
-            if isinstance(getattr(modules[outer], "name", None), str):
-                owner = outer
-                break
+        # Layers of kerasish are known by having a name of their own.
+        outer = name.rpartition(".")[0]
+        named = outer and isinstance(getattr(modules[outer], "name", None), str)
+        owner = outer if named else name
         found.setdefault(owner, modules[owner])
     return found
 
