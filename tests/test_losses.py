@@ -590,3 +590,16 @@ def test_gradients_of_rows_without_partners_are_finite():
 
     assert embeddings.grad is not None
     assert embeddings.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("case", ["mse", "bce, logits", "sparse, logits", "ce, logits", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_compile_into_one_graph(case, weighted):
+    name, options, y_true, y_pred = CASES[case]
+    data = [*to_torch(y_true, y_pred), *([torch.rand(6)] if weighted else [])]
+    loss = getattr(losses, name)(**options)
+    torch.compiler.reset()
+
+    compiled = torch.compile(loss, backend="eager", fullgraph=True)
+
+    assert_close(compiled(*data), loss(*data))

@@ -105,6 +105,9 @@ def test_targets_of_class_losses_are_indices():
     assert losses.get(nn.CrossEntropyLoss()).target_dtype == "int64"
     assert losses.get(F.nll_loss).target_dtype == "int64"
     assert losses.get(nn.MSELoss()).target_dtype is None
+    assert losses.get(nn.CrossEntropyLoss(ignore_index=7)).ignore_class == 7
+    assert losses.get(nn.BCEWithLogitsLoss()).from_logits
+    assert not losses.get(nn.BCELoss()).from_logits
 
 
 def test_registered_parts_survive_saving_and_others_say_why_not():

@@ -585,3 +585,16 @@ def test_mistakes_are_said_plainly():
         metrics.IoU(num_classes=2, target_class_ids=[2])
     with pytest.warns(UserWarning, match="fractions are cut off"):
         metrics.MeanIoU(num_classes=2)([0, 1], [0, 1], torch.tensor([0.5, 1.0]))
+
+
+def test_stateless_calls_leave_the_state_alone():
+    metric = metrics.Mean()
+    metric.update_state([10.0])
+
+    start = metric.stateless_reset_state()
+    after = metric.stateless_update_state(start, [1.0, 3.0])
+
+    assert float(metric.stateless_result(after)) == 2.0
+    assert float(metric.result()) == 10.0
+    with pytest.raises(ValueError, match="2 variables, got 1"):
+        metric.stateless_result(after[:1])

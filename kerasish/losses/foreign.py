@@ -22,6 +22,14 @@ _INDEX_TARGETS = (
     "CTCLoss",
 )
 _INDEX_FUNCTIONS = ("cross_entropy", "nll_loss", "multi_margin_loss", "multilabel_margin_loss")
+_FROM_LOGITS = (
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "MultiLabelSoftMarginLoss",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "multilabel_soft_margin_loss",
+)
 _ELEMENTWISE = (
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -92,6 +100,8 @@ class TorchLoss(Loss):
         )
         if kind in _INDEX_TARGETS or kind in _INDEX_FUNCTIONS:
             self.target_dtype = "int64"
+            self.ignore_class = self._setting("ignore_index", -100)
+        self.from_logits = kind in _FROM_LOGITS
 
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None
@@ -161,18 +171,21 @@ class TorchLoss(Loss):
                 "loss has no `reduction` argument. Give it one, or write a kerasish.losses.Loss."
             )
 
+    def _setting(self, name: str, default: Any) -> Any:
+        """What the module, or the partial's keywords, say about an argument of torch's loss."""
+        keywords = self.loss.keywords if isinstance(self.loss, functools.partial) else {}
+        return keywords.get(name, getattr(self.loss, name, default))
+
     def _counts(self, y_true: Any, values: Tensor) -> Tensor | None:
         """What each value adds to the divisor of torch's mean, where that is not 1."""
-        keywords = self.loss.keywords if isinstance(self.loss, functools.partial) else {}
-        weight = getattr(self.loss, "weight", None) if not keywords else keywords.get("weight")
+        weight = self._setting("weight", None)
         if (
             self.target_dtype != "int64"
             or y_true.is_floating_point()
             or y_true.shape != values.shape
         ):
             return None
-        ignored = keywords.get("ignore_index", getattr(self.loss, "ignore_index", -100))
-        valid = y_true != ignored
+        valid = y_true != self.ignore_class
         per_class = torch.ones_like(values) if weight is None else weight[y_true.where(valid, 0)]
         return per_class * valid
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import torch
@@ -199,6 +200,51 @@ class Metric:
         with torch.no_grad():
             for variable in self.variables:
                 variable.zero_()
+
+    def stateless_update_state(
+        self, metric_variables: Sequence[Tensor], *args: Any, **kwargs: Any
+    ) -> list[Tensor]:
+        """What the state would be after a batch, starting from a given one; nothing is kept.
+
+        Args:
+            metric_variables: A state: one tensor for each of `variables`.
+            args: As for `update_state`.
+            kwargs: As for `update_state`.
+
+        Raises:
+            ValueError: If the number of tensors is not that of the variables.
+        """
+        with self._holding(metric_variables):
+            self.update_state(*args, **kwargs)
+            return [variable.value.clone() for variable in self.variables]
+
+    def stateless_result(self, metric_variables: Sequence[Tensor]) -> Any:
+        """What `result` would be for a given state; arguments as in `stateless_update_state`."""
+        with self._holding(metric_variables):
+            result = self.result()
+            if isinstance(result, Mapping):
+                return {key: value.clone() for key, value in result.items()}
+            return result.clone()
+
+    def stateless_reset_state(self) -> list[Tensor]:
+        """What the state would be after `reset_state`; nothing is changed."""
+        return [torch.zeros_like(variable.value) for variable in self.variables]
+
+    @contextmanager
+    def _holding(self, state: Sequence[Tensor]) -> Iterator[None]:
+        if len(state) != len(self.variables):
+            raise ValueError(
+                f"{self.name}: metric_variables must hold one tensor for each of the metric's "
+                f"{len(self.variables)} variables, got {len(state)}."
+            )
+        kept = [variable.value.clone() for variable in self.variables]
+        try:
+            for variable, value in zip(self.variables, state, strict=True):
+                variable.assign(value)
+            yield
+        finally:
+            for variable, value in zip(self.variables, kept, strict=False):
+                variable.assign(value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Take in a batch and give the value so far."""
