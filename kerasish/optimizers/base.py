@@ -19,6 +19,7 @@ from kerasish.optimizers.groups import (
     group_parameters,
     multiplier_for,
 )
+from kerasish.optimizers.rate import Rate
 from kerasish.optimizers.settings import number, optional_count, optional_number
 from kerasish.optimizers.updating import Updating
 from kerasish.schedules import LearningRateSchedule
@@ -124,15 +125,7 @@ class Optimizer(Updating):
     @property
     def learning_rate(self) -> Any:
         """The learning rate now, as a float; assign a number, schedule or function at any time."""
-        if self.torch is not None and self._schedule is None:
-            # The torch groups are the truth: a torch scheduler or the user may have changed them.
-            group = max(self.torch.param_groups, key=lambda group: group.get("lr_scale", 1.0))
-            scale = group.get("lr_scale", 1.0)
-            if scale > 0:
-                return float(group["lr"]) if scale == 1 else float(group["lr"]) / scale
-        if self._schedule is not None:
-            return float(self._schedule(self._steps))
-        return self._given_rate
+        return Rate(self._current_rate(), self)
 
     @learning_rate.setter
     def learning_rate(self, value: LearningRate) -> None:
@@ -147,7 +140,18 @@ class Optimizer(Updating):
             self._schedule = None
         self._given_rate = value
         if self.torch is not None:
-            self._set_group_rates(value if isinstance(value, float) else self.learning_rate)
+            self._set_group_rates(value if isinstance(value, float) else self._current_rate())
+
+    def _current_rate(self) -> float:
+        if self.torch is not None and self._schedule is None:
+            # The torch groups are the truth: a torch scheduler or the user may have changed them.
+            group = max(self.torch.param_groups, key=lambda group: group.get("lr_scale", 1.0))
+            scale = group.get("lr_scale", 1.0)
+            if scale > 0:
+                return float(group["lr"]) if scale == 1 else float(group["lr"]) / scale
+        if self._schedule is not None:
+            return float(self._schedule(self._steps))
+        return float(self._given_rate)  # pyright: ignore[reportArgumentType]
 
     def make_torch(
         self, groups: list[dict[str, Any]], fast: dict[str, bool]
@@ -190,7 +194,7 @@ class Optimizer(Updating):
         named = {name: parameter for parameter, name in seen.items()}
         if lr_multipliers is not None:
             self._lr_multipliers = check_multipliers(lr_multipliers)
-        rate = self.learning_rate
+        rate = self._current_rate()
         self._named = named
         groups = group_parameters(named, self.parameter_options)
         if self.torch is None:
@@ -204,6 +208,7 @@ class Optimizer(Updating):
         self.start_state(self._bound("bind"))
         self._averages = {p: self._averages[p] for p in seen if p in self._averages}
         self._forget_plan()
+        self._plan(self._bound("bind"))
         return self
 
     def parameter_options(self, name: str, parameter: Tensor) -> dict[str, Any]:
@@ -377,7 +382,7 @@ class Optimizer(Updating):
         """The constructor's arguments, with the learning rate (or the schedule) as it is now."""
         names = [n for n in inspect.signature(type(self)).parameters if hasattr(self, n)]
         config = {name: getattr(self, name) for name in names if name != "learning_rate"}
-        rate = self.learning_rate if self._schedule is None else self._given_rate
+        rate = self._current_rate() if self._schedule is None else self._given_rate
         return {"learning_rate": rate, **config}
 
     @classmethod
@@ -411,5 +416,5 @@ class Optimizer(Updating):
         self._forget_plan()
 
     def __repr__(self) -> str:
-        rate = self._given_rate if self._schedule is not None else self.learning_rate
+        rate = self._given_rate if self._schedule is not None else self._current_rate()
         return f"{type(self).__name__}(learning_rate={rate!r})"

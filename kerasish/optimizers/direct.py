@@ -20,6 +20,7 @@ kernels: Any = torch
 
 Group = dict[str, Any]
 Kernel = Callable[[list[Tensor]], None]
+Kernels = list[tuple[list[Tensor], Kernel]]
 Maker = Callable[[list[Tensor], Group, Any], Kernel]
 
 FUSED_DEVICES = ("cpu", "cuda")
@@ -50,7 +51,7 @@ def supports(optimizer: torch.optim.Optimizer) -> bool:
     return type(optimizer) in MAKERS and all(_is_plain(group) for group in optimizer.param_groups)
 
 
-def kernels_for(optimizer: torch.optim.Optimizer) -> list[tuple[list[Tensor], Kernel]] | None:
+def kernels_for(optimizer: torch.optim.Optimizer) -> Kernels | None:
     """For each group its parameters and the function that updates them from a list of gradients.
 
     Returns:
@@ -69,6 +70,22 @@ def kernels_for(optimizer: torch.optim.Optimizer) -> list[tuple[list[Tensor], Ke
         kernel = MAKERS[type(optimizer)](parameters, group, optimizer.state)
         made.append((parameters, kernel))
     return made
+
+
+def with_decay(optimizer: torch.optim.Optimizer, made: Kernels) -> Kernels:
+    """The same kernels, each after the decoupled weight decay of its group, if it has one."""
+    return [
+        (members, _decayed(members, kernel, group) if group.get("decay") else kernel)
+        for (members, kernel), group in zip(made, optimizer.param_groups, strict=True)
+    ]
+
+
+def _decayed(parameters: list[Tensor], kernel: Kernel, group: Group) -> Kernel:
+    def update(grads: list[Tensor]) -> None:
+        kernels._foreach_mul_(parameters, 1 - group["lr"] * group["decay"])
+        kernel(grads)
+
+    return update
 
 
 def complete_buffers(optimizer: torch.optim.Optimizer) -> None:

@@ -110,6 +110,7 @@ class TorchOptimizer(Optimizer):
                 self._adopt(self.optimizer)
             self._follow_devices()
             self._forget_plan()
+            self._plan(self.optimizer)
         else:
             super().bind(named.items(), lr_multipliers)
         self._make_scheduler()
@@ -141,7 +142,7 @@ class TorchOptimizer(Optimizer):
 
     def _plan(self, optimizer: torch.optim.Optimizer) -> None:
         # A scheduler that steps with each update would be skipped by the short way.
-        if self._scheduler is None or self.scheduler_interval == "epoch":
+        if self.scheduler is None or self.scheduler_interval == "epoch":
             super()._plan(optimizer)
 
     def _full_update(self, clear: bool = True) -> None:

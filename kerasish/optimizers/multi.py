@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +28,7 @@ class NamedParameter(NamedTuple):
     value: Tensor
 
 
-class OptimizerMap(MutableMapping[str, Optimizer]):
+class OptimizerMap:
     """Optimizers by regular expression over parameter names, and one for all the rest.
 
     Patterns must fit the whole name; both `encoder.0.weight` and `encoder/0/weight` are tried, so
@@ -85,6 +85,10 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._optimizers)
+
+    def items(self) -> ItemsView[str, Optimizer]:
+        """Patterns and their optimizers, without the default."""
+        return self._optimizers.items()
 
     def __call__(self, variable: Any) -> Optimizer:
         """The optimizer of a parameter that has a `path`."""

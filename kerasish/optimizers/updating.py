@@ -10,8 +10,6 @@ from torch import Tensor
 
 from kerasish.optimizers import direct, gradients
 
-Kernels = list[tuple[list[Tensor], direct.Kernel]]
-
 
 class Updating:
     """The update of an optimizer: gradients in, weights changed, gradients cleared.
@@ -94,7 +92,7 @@ class Updating:
                 group["lr"] = scaled
 
     def _forget_plan(self) -> None:
-        self._kernels: Kernels | None = None
+        self._kernels: direct.Kernels | None = None
         self._update: Callable[[], None] = self._full_update
 
     def _full_update(self, clear: bool = True) -> None:
@@ -165,13 +163,14 @@ class Updating:
             self.use_ema,
             self.loss_scale_factor,
             self.gradient_accumulation_steps,
-            any(group.get("decay") for group in optimizer.param_groups),
         )
         if self._kernels is not None and not any(extras):
-            self._update = self._short_update(optimizer, self._kernels)
+            self._update = self._short_update(
+                optimizer, direct.with_decay(optimizer, self._kernels)
+            )
 
     def _short_update(
-        self, optimizer: torch.optim.Optimizer, kernels: Kernels
+        self, optimizer: torch.optim.Optimizer, kernels: direct.Kernels
     ) -> Callable[[], None]:
         """The update with nothing to decide: gather the gradients, run the kernels, clear them."""
         groups, full_update = optimizer.param_groups, self._full_update
