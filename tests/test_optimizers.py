@@ -170,6 +170,20 @@ def test_hooks_on_the_torch_optimizer_are_called(pair):
     assert calls == ["pre", "post"]
 
 
+def test_a_replaced_step_is_called(pair):
+    net, ours, _, _ = pair
+    calls = []
+    original = ours.torch.step
+    ours.torch.step = lambda: (calls.append(1), original())
+
+    for step in range(3):
+        give_gradients(net, step)
+        ours.bind(net.named_parameters())
+        ours.update()
+
+    assert len(calls) == 3
+
+
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_a_copy_updates_its_own_parameters(copier):
     net = make_net()

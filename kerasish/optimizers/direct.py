@@ -48,6 +48,10 @@ def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
 
 def supports(optimizer: torch.optim.Optimizer) -> bool:
     """Whether every group of this optimizer has a direct kernel, once its state exists."""
+    # torch's schedulers replace `step` to see it called; anybody else who does so wants it called.
+    patched = vars(optimizer).get("step")
+    if patched is not None and not hasattr(patched, "_wrapped_by_lr_sched"):
+        return False
     return type(optimizer) in MAKERS and all(_is_plain(group) for group in optimizer.param_groups)
 
 
@@ -69,6 +73,8 @@ def kernels_for(optimizer: torch.optim.Optimizer) -> Kernels | None:
             return None
         kernel = MAKERS[type(optimizer)](parameters, group, optimizer.state)
         made.append((parameters, kernel))
+    # What a scheduler's replacement of `step` would set: without it the scheduler warns.
+    vars(optimizer)["_opt_called"] = True
     return made
 
 
