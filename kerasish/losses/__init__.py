@@ -1,15 +1,17 @@
 """Losses: `loss(y_true, y_pred, sample_weight)`, under Keras's names."""
 
 from kerasish.losses.base import Loss, LossFunctionWrapper
-from kerasish.losses.classification import (
+from kerasish.losses.binary import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+)
+from kerasish.losses.categorical import (
     CategoricalCrossentropy,
     CategoricalFocalCrossentropy,
     CategoricalGeneralizedCrossEntropy,
     SparseCategoricalCrossentropy,
-    binary_crossentropy,
-    binary_focal_crossentropy,
     categorical_crossentropy,
     categorical_focal_crossentropy,
     categorical_generalized_cross_entropy,

@@ -8,19 +8,19 @@ from typing import Any
 from torch import nn
 
 from kerasish import registry
-from kerasish.losses import classification, margin, regression, segmentation, structured
+from kerasish.losses import binary, categorical, margin, regression, segmentation, structured
 from kerasish.losses.base import Loss, LossFunctionWrapper
 from kerasish.losses.foreign import TorchLoss, is_torch_loss
 
 _CLASSES: dict[Any, type[Loss]] = {
-    classification.binary_crossentropy: classification.BinaryCrossentropy,
-    classification.binary_focal_crossentropy: classification.BinaryFocalCrossentropy,
-    classification.categorical_crossentropy: classification.CategoricalCrossentropy,
-    classification.categorical_focal_crossentropy: classification.CategoricalFocalCrossentropy,
-    classification.categorical_generalized_cross_entropy: (
-        classification.CategoricalGeneralizedCrossEntropy
+    binary.binary_crossentropy: binary.BinaryCrossentropy,
+    binary.binary_focal_crossentropy: binary.BinaryFocalCrossentropy,
+    categorical.categorical_crossentropy: categorical.CategoricalCrossentropy,
+    categorical.categorical_focal_crossentropy: categorical.CategoricalFocalCrossentropy,
+    categorical.categorical_generalized_cross_entropy: (
+        categorical.CategoricalGeneralizedCrossEntropy
     ),
-    classification.sparse_categorical_crossentropy: classification.SparseCategoricalCrossentropy,
+    categorical.sparse_categorical_crossentropy: categorical.SparseCategoricalCrossentropy,
     margin.categorical_hinge: margin.CategoricalHinge,
     margin.hinge: margin.Hinge,
     margin.squared_hinge: margin.SquaredHinge,
@@ -40,7 +40,7 @@ _CLASSES: dict[Any, type[Loss]] = {
 }
 
 _ALIASES = {
-    "bce": classification.BinaryCrossentropy,
+    "bce": binary.BinaryCrossentropy,
     "kld": regression.KLDivergence,
     "mae": regression.MeanAbsoluteError,
     "mape": regression.MeanAbsolutePercentageError,
@@ -104,9 +104,9 @@ def resolve_crossentropy(
     """
     kind = target_kind(y_true_shape, y_pred_shape)
     cls = {
-        "binary": classification.BinaryCrossentropy,
-        "sparse": classification.SparseCategoricalCrossentropy,
-        "categorical": classification.CategoricalCrossentropy,
+        "binary": binary.BinaryCrossentropy,
+        "sparse": categorical.SparseCategoricalCrossentropy,
+        "categorical": categorical.CategoricalCrossentropy,
     }[kind]
     return cls(name=name)
 

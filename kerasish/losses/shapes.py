@@ -98,3 +98,11 @@ def weights_like(weight: Any, values: Tensor, name: str, noun: str = "sample_wei
             f"shape {tuple(values.shape)}, got {noun} of shape {tuple(weight.shape)}."
         )
     return weight
+
+
+def logits_behind(y_pred: Any, activation: str) -> Tensor | None:
+    """The logits that `softmax` or `sigmoid` made these probabilities of, if remembered."""
+    logits = getattr(y_pred, "_logits", None)
+    if logits is None or getattr(y_pred, "_logits_of", activation) != activation:
+        return None
+    return logits

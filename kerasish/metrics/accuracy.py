@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from kerasish import config
-from kerasish.losses.classification import squeezed_indices
+from kerasish.losses.categorical import squeezed_indices
 from kerasish.losses.shapes import as_tensor, mismatch, paired
 from kerasish.metrics.reduction import SampleMean
 
