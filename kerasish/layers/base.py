@@ -30,6 +30,15 @@ from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_li
 from kerasish.layers.weights import KerasWeight
 from kerasish.registry import deserialize
 
+class _AddedLosses:
+    """Whether any layer has ever called `add_loss`: until then, nobody needs to look for losses."""
+
+    any = False
+
+
+added_losses = _AddedLosses()
+
+
 class Layer(nn.Module):
     """A torch module with Keras's manners: lazy building, configuration, Keras-ordered weights.
 
@@ -380,9 +389,9 @@ class Layer(nn.Module):
             return
         # Sublayers learn their shapes by a trial run of forward(), first on symbolic tensors, then,
         # where the code needs numbers, on zeros.
-        self.name_scope_trial(args, kwargs)
+        self.trial_run(args, kwargs)
 
-    def name_scope_trial(self, args: tuple, kwargs: dict) -> None:
+    def trial_run(self, args: tuple, kwargs: dict) -> None:
         """Run forward() once so that every sublayer is built; outputs are thrown away."""
         was, self.training = self.training, False
         nodes = {id(layer): len(layer._nodes) for layer in self.sublayers()}
@@ -520,6 +529,7 @@ class Layer(nn.Module):
         for value in loss if isinstance(loss, (list, tuple)) else [loss]:
             if not (isinstance(value, Tensor) and value.is_meta):
                 self._losses.append(value)
+                added_losses.any = True
 
     @property
     def losses(self) -> list[Tensor]:

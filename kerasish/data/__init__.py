@@ -1,0 +1,9 @@
+"""From whatever data the user has to batches on the device."""
+
+from kerasish.data.arrays import to_tensor
+from kerasish.data.feed import ArrayFeed, Feed
+from kerasish.data.make import make_feed
+from kerasish.data.split import split_tail
+from kerasish.data.stream import StreamFeed
+
+__all__ = ["ArrayFeed", "Feed", "StreamFeed", "make_feed", "split_tail", "to_tensor"]

@@ -1,0 +1,192 @@
+"""Feeds: where batches come from. In-memory data is batched by indexing whole tensors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish.data.arrays import as_tensors, leaves, map_leaves
+from kerasish.describe import describe
+
+Batch = tuple[Any, Any, Any]  # x, y, sample_weight
+Prepare = Callable[[Any, Any, Any], Batch]
+
+# Rows are gathered in chunks of about this many bytes, then cut into batches that are views: one
+# gather for many small batches, one for each large batch.
+_CHUNK_BYTES = 1 << 19
+
+
+class Feed:
+    """A source of batches `(x, y, sample_weight)`, the same for every kind of data.
+
+    Attributes:
+        num_samples: How many rows a pass has, `None` if unknown.
+        num_batches: How many batches a pass has, `None` if unknown.
+        batch_size: Rows in a full batch, `None` if the source decides.
+    """
+
+    num_samples: int | None = None
+    num_batches: int | None = None
+    batch_size: int | None = None
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """One pass over the data. Its order depends on the feed's seed and `epoch` only."""
+        raise NotImplementedError
+
+    def peek(self) -> Batch:
+        """The first batch, without using it up.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        raise NotImplementedError
+
+    def prepare(self, function: Prepare) -> None:
+        """Put a function of rows between the data and the batches."""
+        raise NotImplementedError
+
+
+class ArrayFeed(Feed):
+    """Batches of arrays held in memory.
+
+    Args:
+        x: Inputs: a tensor, or a structure of tensors with the same number of rows.
+        y: Targets, likewise, or `None`.
+        sample_weight: One weight for each row, or a structure like `y`, or `None`.
+        batch_size: Rows in a batch.
+        shuffle: Whether to draw a new order each epoch; `"batch"` shuffles whole batches.
+        seed: With the epoch's number, decides the order.
+        device: Where batches are wanted.
+
+    Raises:
+        ValueError: If there are no rows, or the numbers of rows differ.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        batch_size: int = 32,
+        shuffle: bool | str = False,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.batch_size = batch_size
+        self.shuffle, self.seed = shuffle, seed
+        self.device = torch.device(device)
+        self._set(as_tensors(x, "x"), as_tensors(y, "y"), as_tensors(sample_weight, "weights"))
+        self.num_samples = check_rows(self._structure)
+        self.num_batches = math.ceil(self.num_samples / batch_size)
+
+    def _set(self, x: Any, y: Any, weight: Any) -> None:
+        self._structure = (x, y, weight)
+        self._columns = [self._place(t) for t in leaves(self._structure)]
+        self._is_plain = isinstance(x, Tensor) and len(self._columns) == (
+            1 + (y is not None) + (weight is not None)
+        )
+
+    def _place(self, tensor: Tensor) -> Tensor:
+        """Keep a column on the device if it fits easily, else in memory the device can read from."""
+        if self.device.type != "cuda" or tensor.device == self.device:
+            return tensor.to(self.device) if self.device.type != "cuda" else tensor
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if tensor.nbytes < free // 5:
+            return tensor.to(self.device)
+        return tensor
+
+    def prepare(self, function: Prepare) -> None:
+        """Apply the function to all rows at once."""
+        self._set(*function(*self._structure))
+
+    def peek(self) -> Batch:
+        """The first rows, in their given order."""
+        size = self.batch_size
+        return map_leaves(lambda t: t[:size].to(self.device), self._structure)  # type: ignore[return-value]
+
+    def order(self, epoch: int) -> Tensor | None:
+        """The order of rows in an epoch, `None` for the given order."""
+        if not self.shuffle:
+            return None
+        assert self.num_samples is not None
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+        if self.shuffle != "batch":
+            return torch.randperm(self.num_samples, generator=generator)
+        assert self.batch_size is not None and self.num_batches is not None
+        rows = torch.arange(self.num_samples).split(self.batch_size)
+        return torch.cat(
+            [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
+        )
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """One pass over the rows."""
+        for columns in self._chunks(self.order(epoch)):
+            pieces = [column.split(self.batch_size) for column in columns]
+            if not self._is_plain:
+                yield from map(self._rebuild, zip(*pieces, strict=True))
+                continue
+            nothing = itertools.repeat(None)
+            _, y, weight = self._structure
+            xs = pieces[0]
+            ys = nothing if y is None else pieces[1]
+            yield from zip(xs, ys, nothing if weight is None else pieces[-1], strict=False)
+
+    def _chunks(self, order: Tensor | None) -> Iterator[list[Tensor]]:
+        """The columns, reordered, in pieces of whole batches."""
+        if order is None and all(c.device == self.device for c in self._columns):
+            yield self._columns
+            return
+        assert self.num_samples is not None and self.batch_size is not None
+        row_bytes = sum(c[:1].nbytes for c in self._columns)
+        rows = self.batch_size * max(1, _CHUNK_BYTES // max(1, row_bytes * self.batch_size))
+        # Whole batches shuffled as such may be short anywhere, so they cannot share a chunk.
+        rows = self.batch_size if self.shuffle == "batch" else rows
+        for start in range(0, self.num_samples, rows):
+            if order is None:
+                chunk = [c[start : start + rows] for c in self._columns]
+            else:
+                indices = order[start : start + rows]
+                chunk = [c.index_select(0, indices.to(c.device)) for c in self._columns]
+            yield [self._send(c) for c in chunk]
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        if tensor.device == self.device:
+            return tensor
+        # From pinned memory the copy overlaps with what the device is computing.
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _rebuild(self, flat: tuple[Tensor, ...]) -> Batch:
+        items = iter(flat)
+        return map_leaves(lambda _: next(items), self._structure)  # type: ignore[return-value]
+
+
+def check_rows(structure: Any) -> int:
+    """The common number of rows of all tensors.
+
+    Raises:
+        ValueError: If there are none, or they differ.
+    """
+    counts = {len(tensor) for tensor in leaves(structure)}
+    x, y, weight = structure
+    if len(counts) > 1:
+        named = [("x", x), ("y", y), ("sample_weight", weight)]
+        told = ", ".join(f"{name}: {describe(v)}" for name, v in named if v is not None)
+        raise ValueError(f"x, y and sample_weight must have the same number of rows, got {told}.")
+    count = counts.pop() if counts else 0
+    if count == 0:
+        raise ValueError(f"There are no rows in the data: x is {describe(x)}.")
+    return count
+
+
+def mix_seed(seed: int, epoch: int) -> int:
+    """A seed for an epoch: near seeds and near epochs give unrelated numbers."""
+    # The multipliers are those of SplitMix64 (Steele, Lea and Flood, 2014).
+    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    mixed = ((mixed ^ (mixed >> 30)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return (mixed ^ (mixed >> 31)) & (2**63 - 1)

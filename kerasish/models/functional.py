@@ -1,0 +1,69 @@
+"""Functional models: `Model(inputs, outputs)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from kerasish.describe import describe
+from kerasish.graph.symbolic import Symbolic, SymbolicTensor, is_symbolic, symbolic_leaves
+from kerasish.models.graph_config import graph_from_config, graph_to_config
+from kerasish.models.graph_model import GraphModel
+from kerasish.models.model import model_form
+
+
+@model_form(is_symbolic)
+class Functional(GraphModel):
+    """A model from symbolic inputs to symbolic outputs; layers may be shared, branch and join.
+
+    Args:
+        inputs: A symbolic tensor, or a list, tuple or dict of them.
+        outputs: The same; any structure.
+        name: The model's name.
+        trainable: `False` freezes it.
+
+    Raises:
+        TypeError: If inputs or outputs are not symbolic.
+        ValueError: If the outputs cannot be computed from the inputs.
+
+    Example:
+        >>> from kerasish import Input, Model, layers
+        >>> x = Input((4,))
+        >>> Model(x, layers.Dense(2)(x)).output_shape
+        (None, 2)
+    """
+
+    def __init__(
+        self, inputs: Any, outputs: Any = None, name: str | None = None, trainable: bool = True
+    ) -> None:
+        for label, value in (("inputs", inputs), ("outputs", outputs)):
+            leaves = list(symbolic_leaves(value))
+            if not leaves or not all(isinstance(leaf, SymbolicTensor) for leaf in leaves):
+                raise TypeError(
+                    f"Model: `{label}` must be symbolic tensors, made by Input(...) and by calling "
+                    f"layers on it; got {value if isinstance(value, Symbolic) else describe(value)}."
+                )
+        super().__init__(name=name)
+        self._set_graph(inputs, outputs)
+        for node in self.nodes:
+            if isinstance(node.target, nn.Module):
+                self._register_layer(node.target)
+        self._compile_graph()
+        self._finish_build()
+        if not trainable:
+            self.trainable = False
+
+    def get_config(self) -> dict[str, Any]:
+        """The layers' configurations and how they are connected."""
+        if type(self).__init__ is not Functional.__init__:
+            return super().get_config()
+        return {"name": self.name, "trainable": self._trainable, **graph_to_config(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
+        """Make the model that `get_config` described, with new weights."""
+        if "nodes" not in config:
+            return super().from_config(config, custom_objects)
+        inputs, outputs = graph_from_config(config, custom_objects)
+        return cls(inputs, outputs, name=config["name"], trainable=config["trainable"])

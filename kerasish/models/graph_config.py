@@ -1,0 +1,101 @@
+"""A graph of recorded calls as plain data, and back; the data names layers and torch functions only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from kerasish.graph.build import nodes_between
+from kerasish.graph.symbolic import Symbolic, map_nested, record
+from kerasish.registry import NotSerializableError, deserialize, torch_function_name
+
+
+def graph_to_config(model: Any) -> dict[str, Any]:
+    """Describe a graph model: its layers, its calls in order, its inputs and outputs.
+
+    Raises:
+        NotSerializableError: If a call is of something a file cannot name.
+    """
+    inputs = model.inputs
+    calls = nodes_between(inputs, model._output_structure)
+    numbers = {id(tensor.node): index for index, tensor in enumerate(inputs)}
+    numbers |= {id(node): index for index, node in enumerate(calls, start=len(inputs))}
+
+    def refer(value: Any) -> Any:
+        return _Reference(numbers[id(value.node)]) if isinstance(value, Symbolic) else value
+
+    layers: dict[str, Any] = {}
+    nodes = []
+    for node in calls:
+        if isinstance(node.target, nn.Module):
+            target = {"layer": node.target.name}
+            layers[node.target.name] = node.target
+        elif (name := torch_function_name(node.target)) is not None:
+            target = {"function": name}
+        elif node.target is getattr:
+            target = {"attribute": node.args[1]}
+        else:
+            raise NotSerializableError(
+                f"The graph calls {node.name}(), which a file cannot name. Put it into a layer, "
+                "or save only the weights with save_weights()."
+            )
+        args, kwargs = map_nested(refer, (node.args, node.kwargs))
+        nodes.append({"target": target, "args": args, "kwargs": kwargs})
+    return {
+        "inputs": [
+            {"batch_shape": t.shape, "dtype": t.dtype, "name": t.name}
+            for t in inputs
+        ],
+        "layers": list(layers.values()),
+        "nodes": nodes,
+        "input_structure": map_nested(refer, model._input_structure),
+        "output_structure": map_nested(refer, model._output_structure),
+    }
+
+
+def graph_from_config(config: dict[str, Any], custom_objects: dict | None = None) -> tuple[Any, Any]:
+    """Make layers and record the calls again.
+
+    Returns:
+        The structures of symbolic inputs and outputs.
+    """
+    from kerasish.layers.core import Input
+
+    def restore(value: Any) -> Any:
+        return deserialize(value, {**(custom_objects or {}), "_Reference": _Reference})
+
+    layers = {layer.name: layer for layer in restore(config["layers"])}
+    values: list[Any] = [Input(**restore(item)) for item in config["inputs"]]
+
+    def fill(value: Any) -> Any:
+        return values[value.number] if isinstance(value, _Reference) else value
+
+    for node in config["nodes"]:
+        args = map_nested(fill, restore(node["args"]))
+        kwargs = map_nested(fill, restore(node["kwargs"]))
+        target = node["target"]
+        if "layer" in target:
+            values.append(layers[target["layer"]](*args, **kwargs))
+        elif "attribute" in target:
+            values.append(record(getattr, args, kwargs))
+        else:
+            function = deserialize(
+                {"class_name": "function", "module": "torch", "config": target["function"]}
+            )
+            values.append(record(function, args, kwargs))
+    inputs = map_nested(fill, restore(config["input_structure"]))
+    return inputs, map_nested(fill, restore(config["output_structure"]))
+
+
+class _Reference:
+    """The result of a call, by its number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def get_config(self) -> dict[str, int]:
+        """The number."""
+        return {"number": self.number}
+
+

@@ -1,0 +1,272 @@
+"""Models made of recorded calls: their layers, their generated forward function, their twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from kerasish.describe import describe
+from kerasish.graph.build import compile_graph, identifier, nodes_between, readable_code, to_fx
+from kerasish.graph.symbolic import Node, SymbolicTensor, map_nested, symbolic_leaves
+from kerasish.layers.base import Layer
+from kerasish.layers.core import InputLayer
+from kerasish.layers.input_spec import InputSpec
+from kerasish.models.model import Model
+
+
+class GraphModel(Model):
+    """A model whose forward is generated from the nodes between its inputs and its outputs.
+
+    `model.code` shows it; `model.graph` is the same as a `torch.fx.Graph`.
+    """
+
+    supports_masking = True
+
+    def _set_graph(self, inputs: Any, outputs: Any) -> None:
+        """Make the model compute `outputs` from `inputs`, both structures of symbolic tensors.
+
+        The function is generated when it is first needed, so that adding layers one by one is cheap.
+        """
+        self._input_structure, self._output_structure = inputs, outputs
+        self._input_list = list(symbolic_leaves(inputs))
+        self._input_dtypes = [tensor.dtype for tensor in self._input_list]
+        if inputs is self._input_list[0]:
+            self.input_spec = InputSpec(shape=inputs.shape)
+        self.takes_integers = not self._input_dtypes[0].is_floating_point
+        self._graph: fx.Graph | None = None
+        self._function: Any = None
+        self._masked_function: Any = None
+        self._constants: list[Tensor] = []
+
+    def _require_graph(self) -> None:
+        if self.__dict__.get("_output_structure") is None:
+            raise AttributeError(
+                f'{type(self).__name__} "{self.name}" has no graph yet: its input shape is not '
+                "known. Add an Input first, call the model on data, or build(input_shape)."
+            )
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The symbolic inputs, flat."""
+        self._require_graph()
+        return list(self._input_list)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The symbolic outputs, flat."""
+        self._require_graph()
+        return list(symbolic_leaves(self._output_structure))
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The recorded calls between inputs and outputs, in order."""
+        return nodes_between(self.inputs, self._output_structure)
+
+    @property
+    def graph(self) -> fx.Graph:
+        """The model as a `torch.fx.Graph`."""
+        self._require_graph()
+        if self._graph is None:
+            self._compile_graph()
+        assert self._graph is not None
+        return self._graph
+
+    @property
+    def has_output_masks(self) -> bool:
+        """Whether any output has a mask, which losses and metrics then respect."""
+        return any(getattr(leaf, "mask", None) is not None for leaf in self.outputs)
+
+    def _compile_graph(self) -> None:
+        self._require_graph()
+        self._graph = self._fx_graph(self._output_structure)
+        self._function = compile_graph(self._graph, self.name)
+        if self.has_output_masks:
+            masks = map_nested(lambda leaf: leaf.mask, self._output_structure)
+            both = self._fx_graph((self._output_structure, masks))
+            self._masked_function = compile_graph(both, self.name)
+
+    def _fx_graph(self, outputs: Any) -> fx.Graph:
+        keys = {id(module): key for key, module in self._modules.items()}
+        return to_fx(
+            self._input_list, outputs, lambda module: keys[id(module)], self._constant_key
+        )
+
+    def _register_layer(self, module: nn.Module) -> None:
+        name = getattr(module, "name", None) or identifier(type(module).__name__)
+        # A layer called "output" or "loss" must not hide the model's own attribute of that name.
+        taken = hasattr(type(self), name) or name in self.__dict__
+        key = f"{name}_layer" if taken else name
+        if self._modules.get(key, module) is not module:
+            raise ValueError(
+                f"Two layers are named '{name}' in the model \"{self.name}\"; "
+                "give one of them another `name`."
+            )
+        self._modules[key] = module
+
+    def _constant_key(self, tensor: Tensor) -> str:
+        for index, known in enumerate(self._constants):
+            if known is tensor:
+                return f"constant_{index}"
+        self._constants.append(tensor)
+        key = f"constant_{len(self._constants) - 1}"
+        if key not in self._buffers:
+            self.register_buffer(key, tensor)
+        return key
+
+    def forward(self, *inputs: Any) -> Any:
+        """Run the generated function on tensors arranged as the model's inputs are."""
+        if self._function is None:
+            self._compile_graph()
+        return self._function(self, *self._arrange(inputs))
+
+    def forward_with_masks(self, *inputs: Any) -> tuple[Any, Any]:
+        """The outputs, and their masks in the same structure (`None` where there is none)."""
+        if self._function is None:
+            self._compile_graph()
+        if self._masked_function is None:
+            return self.forward(*inputs), None
+        return self._masked_function(self, *self._arrange(inputs))
+
+    def _arrange(self, inputs: tuple) -> list[Any] | tuple[Any, ...]:
+        """Flatten one structure, or several positional tensors, into the placeholders' order."""
+        if len(inputs) != 1 or len(self._input_list) != 1 or not hasattr(inputs[0], "dtype"):
+            inputs = self._flatten(inputs)
+        x, want = inputs[0], self._input_dtypes[0]
+        if len(inputs) == 1 and (x.dtype is want or _both_float(x.dtype, want)):
+            return inputs
+        return [
+            x if x.dtype is want or _both_float(x.dtype, want) else x.to(want)
+            for x, want in zip(inputs, self._input_dtypes, strict=True)
+        ]
+
+    def _flatten(self, inputs: tuple) -> tuple[Any, ...]:
+        value = inputs[0] if len(inputs) == 1 else inputs
+        names = [tensor.name for tensor in self.inputs]
+        structure = self._input_structure
+        if isinstance(value, dict):
+            keys = list(structure) if isinstance(structure, dict) else names
+            missing = [key for key in keys if key not in value]
+            if missing:
+                raise ValueError(
+                    f'Model "{self.name}" expects inputs named {keys}, got {list(value)}; '
+                    f"missing: {missing}."
+                )
+            value = [value[key] for key in keys]
+        flat = tuple(_leaves(value))
+        if len(flat) != len(self.inputs):
+            raise ValueError(
+                f'Model "{self.name}" expects {len(self.inputs)} inputs ({", ".join(names)}), '
+                f"got {describe(inputs[0] if len(inputs) == 1 else inputs)}."
+            )
+        return flat
+
+    @property
+    def code(self) -> str:
+        """The generated `forward` as Python source."""
+        return readable_code(self.graph)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Input layers first where they were made first, then the layers in order of their calls."""
+        found = [t.node.target for t in self.inputs if isinstance(t.node.target, InputLayer)]
+        found += [node.target for node in self.nodes if isinstance(node.target, Layer)]
+        return list(dict.fromkeys(found))
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input, or the structure of them."""
+        return self._input_structure
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, or the structure of them."""
+        return self._output_structure
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, or a structure of shapes."""
+        return map_nested(lambda t: t.shape, self._input_structure)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, or a structure of shapes."""
+        return map_nested(lambda t: t.shape, self._output_structure)
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs."""
+        return [tensor.name for tensor in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the layers that give the outputs."""
+        return [_owner(tensor) for tensor in self.outputs]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The masks of the outputs, recorded as calls on symbolic inputs."""
+        if not self.has_output_masks:
+            return None
+        flat = self._flatten((inputs,))
+        known = {id(t.node): value for t, value in zip(self.inputs, flat, strict=True)}
+        masks = [leaf.mask for leaf in self.outputs]
+        replay(nodes_between(self.inputs, masks), known)
+        return [
+            None if leaf.mask is None else known[id(leaf.mask.node)]
+            for leaf in self.outputs
+            if isinstance(leaf, SymbolicTensor)
+        ]
+
+    def graph_module(self) -> fx.GraphModule:
+        """The model as a `torch.fx.GraphModule` that shares its layers."""
+        return fx.GraphModule(self, self.graph)
+
+    def to_torch(self) -> nn.Module:
+        """A twin made of nothing but `torch.nn`, with the same outputs and state_dict keys.
+
+        It shares the weights; `copy.deepcopy` gives one of its own. Randomness and statistics work
+        in training too where they come from torch's own modules.
+        """
+        from kerasish.models.twin import torch_twin
+
+        return torch_twin(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Functions are generated again from the nodes: they cannot travel to another process.
+        return {**self.__dict__, "_graph": None, "_function": None, "_masked_function": None}
+
+
+def replay(nodes: list[Node], known: dict[int, Any]) -> None:
+    """Call every node again on the values in `known` (by node identity), adding its result."""
+    for node in nodes:
+        if id(node) in known:
+            continue
+
+        def fill(value: Any) -> Any:
+            return known[id(value.node)] if hasattr(value, "node") else value
+
+        known[id(node)] = node.target(*map_nested(fill, node.args), **map_nested(fill, node.kwargs))
+
+
+def _owner(tensor: SymbolicTensor) -> str:
+    """The name of the layer an output comes from, through the items of tuple results."""
+    node = tensor.node
+    while not isinstance(node.target, nn.Module) and not node.is_input:
+        parents = list(node.parents())
+        if node.name != "getitem" or not parents:
+            break
+        node = parents[0].node
+    return node.name
+
+
+def _both_float(a: torch.dtype, b: torch.dtype) -> bool:
+    return a.is_floating_point and b.is_floating_point
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return [leaf for item in value for leaf in _leaves(item)]
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in _leaves(item)]
+    return [value]

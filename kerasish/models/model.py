@@ -1,0 +1,232 @@
+"""Model: a layer that can be compiled, fitted, evaluated, saved and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from kerasish.describe import describe, suggest
+from kerasish.graph.symbolic import map_nested, symbolic_input
+from kerasish.layers.base import Layer, nearest_layers
+from kerasish.layers.structure import map_shapes, shape_of, tensors_in
+from kerasish.models import saving
+from kerasish.models.summary import model_html, print_summary
+from kerasish.training.trainer import Trainer
+
+# Which class a bare `Model(...)` makes, by its first argument; filled by the classes themselves.
+_forms: list[tuple[Callable[[Any], bool], type]] = []
+
+
+def model_form(accepts: Callable[[Any], bool]) -> Callable[[type], type]:
+    """Decorator: `Model(first, ...)` makes this class when `accepts(first)`."""
+
+    def add(cls: type) -> type:
+        _forms.append((accepts, cls))
+        return cls
+
+    return add
+
+
+class Model(Trainer, Layer):
+    """A network with `compile`, `fit`, `evaluate`, `predict`, `summary` and `save`.
+
+    Three ways to make one:
+
+    - `Model(inputs, outputs)` from symbolic tensors (see `Input`);
+    - `Model(module)` round any `nn.Module`;
+    - a subclass with `forward(self, x)` or `call(self, inputs, training=None)`.
+
+    Args:
+        *args: Symbolic inputs and outputs, or a torch module; nothing for a subclass.
+        name: The model's name.
+        trainable: `False` freezes it.
+        **kwargs: `inputs=`, `outputs=` by name.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Model:
+        first = args[0] if args else kwargs.get("inputs", kwargs.get("module"))
+        if cls is Model and first is not None:
+            for accepts, form in _forms:
+                if accepts(first):
+                    return super().__new__(form, *args, **kwargs)
+            raise TypeError(
+                "Model(...) takes symbolic inputs and outputs, or an nn.Module; "
+                f"got {describe(first)}."
+            )
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args or "inputs" in kwargs:
+            # A subclass that hands its graph to Model.__init__, as Keras allows.
+            first = args[0] if args else kwargs["inputs"]
+            form = next(form for accepts, form in _forms if accepts(first))
+            self.__class__ = type(type(self).__name__, (type(self), form), {})
+            form.__init__(self, *args, **kwargs)
+            return
+        super().__init__(**kwargs)
+        self._call_shapes: Any = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make all weights for an input shape, batch axis included, `None` where unknown."""
+        if all(layer.built for layer in self.sublayers()):
+            return
+        dtype = torch.int64 if self.takes_integers else self.compute_dtype
+        inputs = map_shapes(lambda shape: symbolic_input(shape, dtype), input_shape)
+        self.trial_run((inputs,), {})
+
+    def _build_for(self, args: tuple, kwargs: dict) -> None:
+        if self.built:
+            return
+        super()._build_for(args, kwargs)
+        unbuilt = [layer for layer in self.sublayers() if not layer.built]
+        if unbuilt:
+            device = next((t.device for t in tensors_in(args)), torch.get_default_device())
+            with torch.device(device):
+                self.trial_run(args, kwargs)
+        self._call_shapes = map_nested(
+            lambda v: (shape_of(v), v.dtype) if isinstance(v, torch.Tensor) else v, args
+        )
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of the model, in order, not those inside other layers."""
+        return list(dict.fromkeys(nearest_layers(self)))
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Find a layer by its name or its place.
+
+        Raises:
+            ValueError: If there is none; the message suggests names.
+        """
+        layers = self.layers
+        if (name is None) == (index is None):
+            raise ValueError("get_layer: give either a name or an index.")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"get_layer: index {index}, but there are {len(layers)} layers.")
+            return layers[index]
+        found = next((layer for layer in layers if layer.name == name), None)
+        if found is None:
+            raise ValueError(
+                f"get_layer: no layer '{name}'{suggest(name, [layer.name for layer in layers])}."
+            )
+        return found
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: list[float] | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: tuple[str, str] | None = None,
+        *,
+        show_macs: bool = False,
+        show_receptive_field: bool = False,
+    ) -> None:
+        """Print a table of the layers: name, type, output shape, parameters, connections.
+
+        Args:
+            line_length: The width in characters; the terminal's by default.
+            positions: Accepted for Keras's sake.
+            print_fn: Called with the text instead of printing it.
+            expand_nested: Whether to list the layers of models used as layers.
+            show_trainable: Whether to say which layers are trained.
+            layer_range: Names of the first and last layer to show.
+            show_macs: Whether to count multiply-adds per sample.
+            show_receptive_field: Whether to show how many input pixels an output depends on.
+        """
+        print_summary(
+            self,
+            line_length=line_length,
+            print_fn=print_fn,
+            expand_nested=expand_nested,
+            show_trainable=show_trainable,
+            layer_range=layer_range,
+            show_macs=show_macs,
+            show_receptive_field=show_receptive_field,
+        )
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
+
+    def save(self, filepath: str | Path, overwrite: bool = True, **kwargs: Any) -> None:
+        """Write configuration, weights and optimizer state to one file.
+
+        Args:
+            filepath: Usually ends in `.kerasish`.
+            overwrite: Whether an existing file may be replaced; a failure leaves it whole.
+            **kwargs: `include_optimizer=False` leaves the optimizer's state out.
+
+        Raises:
+            FileExistsError: If the file exists and `overwrite` is false.
+        """
+        saving.save_model(self, filepath, overwrite=overwrite, **kwargs)
+
+    def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write `state_dict()` to a safetensors file."""
+        saving.save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
+        """Read weights from a safetensors file or a saved model.
+
+        Args:
+            filepath: What `save_weights` or `save` wrote.
+            skip_mismatch: Whether to skip, with a warning, what does not fit.
+
+        Raises:
+            ValueError: If names or shapes do not fit; nothing is changed then.
+        """
+        saving.load_weights(self, filepath, skip_mismatch=skip_mismatch)
+
+    def to_json(self) -> str:
+        """The configuration as JSON text."""
+        return saving.to_json(self)
+
+    def to_torch(self) -> nn.Module:
+        """A twin made of nothing but `torch.nn`, with the same outputs and state_dict keys."""
+        raise TypeError(
+            f'"{self.name}" is an nn.Module of its own code; only models with a graph (Sequential, '
+            "functional) have a twin. Use it as it is."
+        )
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        return super().count_params()
+
+    def get_metrics_result(self) -> dict[str, float]:
+        """The present value of every metric."""
+        return {name: float(np.asarray(value)) for name, value in self.metrics_result().items()}
+
+
+@model_form(lambda first: isinstance(first, nn.Module))
+class ModuleModel(Model):
+    """A plain `nn.Module` that can be compiled and fitted; the module is `model.module`.
+
+    Its `state_dict()` keys begin with `module.`; `model.module` is the way out.
+
+    Args:
+        module: Any `nn.Module`.
+        name: The model's name; the module's class by default.
+        trainable: `False` freezes it.
+    """
+
+    def __init__(self, module: nn.Module, name: str | None = None, trainable: bool = True) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self.module = module
+        self.takes_integers = any(
+            isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in module.modules()
+        )
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """Call the module."""
+        return self.module(*inputs, **kwargs)
+
+    def to_torch(self) -> nn.Module:
+        """The module itself."""
+        return self.module

@@ -1,0 +1,249 @@
+"""Models as files: configuration and weights in one archive that runs no code when read."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish.describe import describe, suggest
+from kerasish.registry import NotSerializableError, deserialize, serialize
+from kerasish.saving.archive import Archive, read_archive, write_archive
+from kerasish.saving.tensors import read_tensors, write_tensors
+
+
+def save_model(
+    model: Any, filepath: str | Path, overwrite: bool = True, include_optimizer: bool = True
+) -> None:
+    """Write a model to one file: configuration, weights, and, if compiled, the optimizer's state.
+
+    Args:
+        model: The model.
+        filepath: Usually ends in `.kerasish`.
+        overwrite: Whether an existing file may be replaced; a failure leaves it whole.
+        include_optimizer: Whether to save the optimizer's state too.
+
+    Raises:
+        FileExistsError: If the file exists and `overwrite` is false.
+        ValueError: If the model has no weights yet.
+    """
+    path = _free_path(filepath, overwrite)
+    model._require_built("save")
+    documents: dict[str, Any] = {"model": _config_or_none(model)}
+    documents["build"] = serialize(getattr(model, "_call_shapes", None))
+    tensors = {"weights": dict(model.state_dict())}
+    if model.compiled:
+        documents["compile"] = _compile_config(model)
+        if include_optimizer and model.optimizer.torch is not None:
+            state, tensors["optimizer"] = _flatten(model.optimizer.state_dict())
+            documents["optimizer"] = state
+    write_archive(path, documents, tensors)
+
+
+def load_model(
+    filepath: str | Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,  # noqa: A002  (Keras's name)
+    safe_mode: bool = True,
+) -> Any:
+    """Read a model that `model.save` wrote. No code from the file is run.
+
+    Args:
+        filepath: The file.
+        custom_objects: Classes and functions of yours by name, beside the registered ones.
+        compile: Whether to compile it as it was and to restore the optimizer's state.
+        safe_mode: Accepted for Keras's sake; loading is always safe.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, foreign, or names unknown classes.
+    """
+    archive = read_archive(filepath)
+    config = archive.documents.get("model")
+    if config is None:
+        raise ValueError(
+            f"{filepath} holds weights but no configuration (its model had parts that no file can "
+            "describe). Build the model in code, then call model.load_weights(...)."
+        )
+    model = deserialize(config, custom_objects)
+    _build_again(model, deserialize(archive.documents.get("build"), custom_objects))
+    _load_state(model, archive.tensors["weights"], str(filepath))
+    if compile and archive.documents.get("compile"):
+        _compile_again(model, archive, custom_objects)
+    model.eval()
+    return model
+
+
+def save_weights(model: Any, filepath: str | Path, overwrite: bool = True) -> None:
+    """Write a model's `state_dict()` to a safetensors file."""
+    path = _free_path(filepath, overwrite)
+    model._require_built("save_weights")
+    write_tensors(path, model.state_dict())
+
+
+def load_weights(model: Any, filepath: str | Path, skip_mismatch: bool = False) -> None:
+    """Read weights from a safetensors file or from a saved model's file."""
+    path = Path(filepath)
+    model._require_built("load_weights")
+    if path.suffix == ".safetensors" or not _is_archive(path):
+        state = read_tensors(path)
+    else:
+        state = read_archive(path).tensors["weights"]
+    _load_state(model, state, str(filepath), skip_mismatch)
+
+
+def to_json(model: Any) -> str:
+    """A model's configuration as JSON text."""
+    return json.dumps(serialize(model))
+
+
+def _free_path(filepath: str | Path, overwrite: bool) -> Path:
+    path = Path(filepath)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; pass overwrite=True to replace it.")
+    return path
+
+
+def _is_archive(path: Path) -> bool:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    with path.open("rb") as stream:
+        return stream.read(2) == b"PK"
+
+
+def _config_or_none(model: Any) -> Any:
+    try:
+        return serialize(model)
+    except NotSerializableError as error:
+        warnings.warn(
+            f'save: only the weights of "{model.name}" are saved, not its configuration: {error}',
+            stacklevel=4,
+        )
+        return None
+
+
+def _compile_config(model: Any) -> Any:
+    recipe = model._recipe
+    try:
+        return {
+            "optimizer": serialize(recipe.optimizer),
+            **{
+                key: serialize(getattr(recipe, key))
+                for key in ("loss", "loss_weights", "metrics", "weighted_metrics")
+            },
+            **{
+                key: getattr(recipe, key)
+                for key in ("precision", "memory_format", "accumulate_steps", "clip_norm")
+            },
+            "lr_multipliers": serialize(recipe.lr_multipliers),
+        }
+    except NotSerializableError as error:
+        warnings.warn(
+            f"save: how the model was compiled is not saved; compile it again after loading. "
+            f"{error}",
+            stacklevel=4,
+        )
+        return None
+
+
+def _compile_again(model: Any, archive: Archive, custom_objects: Any) -> None:
+    model.compile(**deserialize(archive.documents["compile"], custom_objects))
+    if "optimizer" in archive.documents:
+        model._bind_optimizer()
+        state = _unflatten(archive.documents["optimizer"], archive.tensors["optimizer"])
+        model.optimizer.load_state_dict(state)
+
+
+def _build_again(model: Any, shapes: Any) -> None:
+    """Run a model of own code once on zeros of the shapes it was first called on."""
+    if shapes is None or all(layer.built for layer in (model, *model.sublayers())):
+        return
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        model.eval()
+        model(*_zeros(shapes))
+
+
+def _is_spec(item: Any) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], torch.dtype)
+
+
+def _zeros(shapes: Any) -> list[Any]:
+    def fill(value: Any) -> Any:
+        if _is_spec(value):
+            return torch.zeros(value[0], dtype=value[1])
+        if isinstance(value, (list, tuple)):
+            return type(value)(fill(item) for item in value)
+        if isinstance(value, dict):
+            return {key: fill(item) for key, item in value.items()}
+        return value
+
+    return [fill(item) for item in shapes]
+
+
+def _load_state(
+    model: Any, state: Mapping[str, Tensor], source: str, skip_mismatch: bool = False
+) -> None:
+    """Copy tensors into the model, all or none of them.
+
+    Raises:
+        ValueError: If names or shapes do not fit, unless `skip_mismatch`.
+    """
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    extra = [key for key in state if key not in own]
+    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
+    if (missing or extra or wrong) and not skip_mismatch:
+        problems = [
+            *(f"missing {key}" for key in missing[:3]),
+            *(f"unexpected {key}{suggest(key, own, limit=3)}" for key in extra[:3]),
+            *(
+                f"{key} has shape {tuple(own[key].shape)}, the file has {tuple(state[key].shape)}"
+                for key in wrong[:3]
+            ),
+        ]
+        count = len(missing) + len(extra) + len(wrong)
+        raise ValueError(
+            f"{source} does not fit this model ({count} differences): {'; '.join(problems)}. "
+            "Build the same architecture, or pass skip_mismatch=True to load what fits."
+        )
+    if skip_mismatch and (missing or wrong):
+        warnings.warn(f"load_weights: not loaded: {', '.join((missing + wrong)[:5])}", stacklevel=4)
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    model.load_state_dict(fitting, strict=False)
+
+
+def _flatten(state: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Take the tensors out of nested plain data, leaving their names in their places."""
+    tensors: dict[str, Tensor] = {}
+
+    def take(value: Any, path: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[path] = value
+            return {"__tensor__": path}
+        if isinstance(value, dict):
+            return {"__items__": [[k, take(v, f"{path}.{k}")] for k, v in value.items()]}
+        if isinstance(value, (list, tuple)):
+            items = [take(v, f"{path}.{i}") for i, v in enumerate(value)]
+            return {"__tuple__": items} if isinstance(value, tuple) else items
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        raise NotSerializableError(f"The optimizer's state holds {describe(value)}.")
+
+    return take(state, "state"), tensors
+
+
+def _unflatten(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unflatten(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "__tensor__" in value:
+        return tensors[value["__tensor__"]]
+    if "__tuple__" in value:
+        return tuple(_unflatten(item, tensors) for item in value["__tuple__"])
+    return {key: _unflatten(item, tensors) for key, item in value["__items__"]}

@@ -1,0 +1,1 @@
+"""What `compile` decides, and the loops that follow it."""

@@ -1,0 +1,180 @@
+"""The loops of fit, evaluate and predict: feed → step → metrics → callbacks."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish.callbacks import CallbackList
+from kerasish.data.arrays import leaves, map_leaves
+from kerasish.data.feed import Batch, Feed
+from kerasish.training.step import Step
+from kerasish.training.tracker import LazyLogs, Tracker, to_number
+
+
+class Passes:
+    """A feed as an endless source of epochs, each `steps` batches long or one pass.
+
+    With `steps`, an epoch goes on where the last one ended and starts the feed again when it is
+    through.
+    """
+
+    def __init__(self, feed: Feed, steps: int | None = None, first_epoch: int = 0) -> None:
+        self.feed, self.steps = feed, steps
+        self._pass = first_epoch
+        self._endless: Iterator[Batch] | None = None
+
+    @property
+    def num_batches(self) -> int | None:
+        """How many batches an epoch has, `None` if unknown."""
+        return self.steps if self.steps is not None else self.feed.num_batches
+
+    def next_epoch(self) -> Iterator[Batch]:
+        """The batches of the next epoch."""
+        if self.steps is None:
+            self._pass += 1
+            return self.feed.batches(self._pass - 1)
+        if self._endless is None:
+            self._endless = self._forever()
+        return itertools.islice(self._endless, self.steps)
+
+    def _forever(self) -> Iterator[Batch]:
+        while True:
+            is_empty = True
+            for batch in self.feed.batches(self._pass):
+                is_empty = False
+                yield batch
+            self._pass += 1
+            if is_empty or getattr(self.feed, "is_one_shot", False):
+                return
+
+
+def train_epoch(
+    model: Any, batches: Iterator[Batch], step: Step, tracker: Tracker, callbacks: CallbackList
+) -> int:
+    """Train on every batch. Returns how many there were."""
+    kept, window = tracker.kept, tracker.window
+    logs = LazyLogs(tracker.results)
+    begin = callbacks.on_train_batch_begin if callbacks.overrides("on_train_batch_begin") else None
+    end = callbacks.on_train_batch_end if callbacks.overrides("on_train_batch_end") else None
+    number = -1
+    for number, (x, y, weight) in enumerate(batches):
+        if begin is not None:
+            begin(number, logs)
+        kept.append(step(x, y, weight))
+        if len(kept) >= window:
+            tracker.reduce()
+        if end is not None:
+            end(number, logs)
+        if model.stop_training:
+            break
+    if hasattr(step, "finish"):
+        step.finish()  # type: ignore[attr-defined]
+    tracker.reduce()
+    return number + 1
+
+
+def test_epoch(
+    batches: Iterator[Batch], step: Step, tracker: Tracker, callbacks: CallbackList
+) -> int:
+    """Evaluate every batch. Returns how many there were."""
+    kept, window = tracker.kept, tracker.window
+    logs = LazyLogs(tracker.results)
+    begin = callbacks.on_test_batch_begin if callbacks.overrides("on_test_batch_begin") else None
+    end = callbacks.on_test_batch_end if callbacks.overrides("on_test_batch_end") else None
+    number = -1
+    with torch.inference_mode():
+        for number, (x, y, weight) in enumerate(batches):
+            if begin is not None:
+                begin(number, logs)
+            kept.append(step(x, y, weight))
+            if len(kept) >= window:
+                tracker.reduce()
+            if end is not None:
+                end(number, logs)
+        tracker.reduce()
+    return number + 1
+
+
+def custom_epoch(
+    model: Any, batches: Iterator[Batch], kind: str, callbacks: CallbackList
+) -> tuple[int, dict[str, Any]]:
+    """Hand every batch to the model's own `train_step` or `test_step`.
+
+    Returns:
+        How many batches there were, and the logs of the last.
+    """
+    step = getattr(model, f"{kind}_step")
+    begin = getattr(callbacks, f"on_{kind}_batch_begin")
+    end = getattr(callbacks, f"on_{kind}_batch_end")
+    latest: dict[str, Any] = {}
+    logs = LazyLogs(lambda: latest)
+    number = -1
+    for number, batch in enumerate(batches):
+        begin(number, logs)
+        latest = step(as_data(batch)) or {}
+        end(number, logs)
+        if kind == "train" and model.stop_training:
+            break
+    return number + 1, {name: to_number(value) for name, value in latest.items()}
+
+
+def as_data(batch: Batch) -> Any:
+    """A batch as Keras hands it to `train_step`: `x`, `(x, y)` or `(x, y, sample_weight)`."""
+    x, y, weight = batch
+    if weight is not None:
+        return x, y, weight
+    return (x,) if y is None else (x, y)
+
+
+def predict_batches(
+    batches: Iterator[Batch], step: Any, callbacks: CallbackList
+) -> tuple[int, Any]:
+    """Collect the outputs of every batch on the CPU. Returns their number and the joined outputs."""
+    collected: list[Any] = []
+    begin, end = callbacks.on_predict_batch_begin, callbacks.on_predict_batch_end
+    watched = callbacks.overrides("on_predict_batch_begin") or callbacks.overrides(
+        "on_predict_batch_end"
+    )
+    with torch.inference_mode():
+        for number, (x, _, _) in enumerate(batches):
+            if watched:
+                begin(number, {})
+            y_pred = step(x)
+            if not (type(y_pred) is Tensor and y_pred.device.type == "cpu"):
+                # Outputs leave the device as they are made: it need not hold all of them.
+                y_pred = map_leaves(lambda t: t.cpu(), y_pred)
+            collected.append(y_pred)
+            if watched:
+                end(number, {"outputs": y_pred})
+    return len(collected), join(collected)
+
+
+def join(collected: list[Any]) -> Any:
+    """Join batches of outputs along the batch axis, keeping their structure.
+
+    Raises:
+        ValueError: If there is none, or their other axes differ.
+    """
+    if not collected:
+        raise ValueError("There were no batches to predict on.")
+    if isinstance(collected[0], Tensor):
+        return torch.cat(collected)
+    columns = zip(*(leaves(item) for item in collected), strict=True)
+    joined = iter([torch.cat(column) for column in columns])
+    return map_leaves(lambda _: next(joined), collected[0])
+
+
+def warn_out_of_data(steps: int | None, seen: int) -> None:
+    """Say that a source that runs only once had fewer batches than asked for."""
+    asked = "another epoch" if steps is None else f"{steps} steps"
+    warnings.warn(
+        f"fit: the data ran out after {seen} batches, but {asked} was asked for; training stops "
+        "here. Pass something that can be read again (a Dataset or a list), not a generator.",
+        stacklevel=4,
+    )

@@ -1,0 +1,240 @@
+"""Losses and metrics, resolved for each output of a model once its first batch is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish import losses, metrics
+from kerasish.data.arrays import leaves
+from kerasish.describe import describe, suggest
+from kerasish.losses.names import resolve_crossentropy
+from kerasish.metrics import Mean, Metric
+from kerasish.training.recipe import Recipe
+
+AMBIGUOUS = ("accuracy", "acc", "crossentropy", "ce")
+
+
+class OutputObjective:
+    """The loss and metrics of one output.
+
+    Attributes:
+        name: The output's name.
+        loss: A `Loss`, or `None` where this output has none.
+        weight: Its factor in the total loss.
+        metrics: Metrics that ignore sample weights.
+        weighted_metrics: Metrics that use them.
+        loss_mean: The running mean of its loss, when there are several outputs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        loss: Any,
+        weight: float,
+        metric_names: list,
+        weighted_names: list,
+        y_true: Tensor | None,
+        y_pred: Tensor,
+    ) -> None:
+        self.name, self.weight = name, weight
+        shapes = (() if y_true is None else tuple(y_true.shape), tuple(y_pred.shape))
+        if isinstance(loss, str) and loss in ("crossentropy", "ce"):
+            self.loss = resolve_crossentropy(loss, *shapes)
+        else:
+            self.loss = losses.get(loss)
+        if self.loss is not None and y_true is None:
+            raise ValueError(
+                f"The loss '{self.loss.name}' of output '{name}' needs targets, but y is None. "
+                "Pass y, or compile with loss=None and add_loss(...)."
+            )
+        from_logits = bool(getattr(self.loss, "from_logits", False))
+        self.metrics = [_metric(m, shapes, from_logits) for m in metric_names]
+        self.weighted_metrics = [_metric(m, shapes, from_logits) for m in weighted_names]
+        self.loss_mean = Mean(name=f"{name}_loss")
+
+    def target_dtype(self, y_true: Tensor, y_pred: Tensor) -> torch.dtype | None:
+        """The type that targets should have; `None` leaves them."""
+        wanted = getattr(self.loss, "target_dtype", None)
+        if wanted is not None:
+            return torch.int64
+        if self.loss is None or type(self.loss).__name__ in ("TorchLoss", "LossFunctionWrapper"):
+            return None
+        return y_pred.dtype if y_pred.is_floating_point() else None
+
+
+def _metric(identifier: Any, shapes: tuple, from_logits: bool) -> Metric:
+    if isinstance(identifier, str):
+        found = metrics.resolve_accuracy(identifier, *shapes, from_logits=from_logits)
+    else:
+        found = metrics.get(identifier)
+    assert found is not None
+    return found
+
+
+class Objective:
+    """All outputs' losses and metrics.
+
+    Args:
+        recipe: What `compile` was given.
+        names: The names of the outputs.
+        y_true: A batch of targets, structured as the user gives them.
+        y_pred: The outputs for it.
+
+    Raises:
+        ValueError: If losses, metrics or targets name outputs that do not exist, or their numbers
+            differ.
+    """
+
+    def __init__(self, recipe: Recipe, names: list[str], y_true: Any, y_pred: Any) -> None:
+        predictions = list(leaves(y_pred))
+        self.is_single = isinstance(y_pred, Tensor)
+        self.names = names if len(names) == len(predictions) else _numbered(len(predictions))
+        if isinstance(y_pred, dict):
+            self.names = list(y_pred)
+        targets = self.arrange(y_true, "y")
+        found = {
+            "loss": self._per_output(recipe.loss, "loss", shared=True),
+            "weight": self._per_output(recipe.loss_weights, "loss_weights"),
+            "metrics": self._per_output(recipe.metrics, "metrics", many=True),
+            "weighted": self._per_output(recipe.weighted_metrics, "weighted_metrics", many=True),
+        }
+        self.outputs = [
+            OutputObjective(
+                name,
+                found["loss"][i],
+                1.0 if found["weight"][i] is None else float(found["weight"][i]),
+                found["metrics"][i],
+                found["weighted"][i],
+                targets[i],
+                predictions[i],
+            )
+            for i, name in enumerate(self.names)
+        ]
+        self.total = Mean(name="loss")
+        self._name_metrics()
+        self.has_loss = any(output.loss is not None for output in self.outputs)
+
+    def arrange(self, value: Any, what: str) -> list[Any]:
+        """Put what was given per output (a tensor, list, tuple or dict by name) in order."""
+        if value is None:
+            return [None] * len(self.names)
+        if isinstance(value, Mapping):
+            unknown = [key for key in value if key not in self.names]
+            if unknown:
+                raise ValueError(
+                    f"`{what}` names an output '{unknown[0]}' that the model does not have"
+                    f"{suggest(unknown[0], self.names)}."
+                )
+            return [value.get(name) for name in self.names]
+        items = list(leaves(value)) if not isinstance(value, Tensor) else [value]
+        if len(items) != len(self.names):
+            raise ValueError(
+                f"The model has {len(self.names)} output(s) ({', '.join(self.names)}), but "
+                f"`{what}` is {describe(value)}."
+            )
+        return items
+
+    def _per_output(
+        self, value: Any, what: str, *, shared: bool = False, many: bool = False
+    ) -> list[Any]:
+        count = len(self.names)
+        if value is None:
+            return [[] if many else None for _ in range(count)]
+        if isinstance(value, Mapping) and "class_name" not in value:
+            given = self.arrange(dict(value), what)
+            return [_listed(item) for item in given] if many else given
+        if many:
+            value = list(value) if isinstance(value, (list, tuple)) else [value]
+            if count == 1:
+                return [value[0] if len(value) == 1 and isinstance(value[0], list) else value]
+            if any(isinstance(item, (list, tuple)) for item in value) or len(value) == count:
+                return [_listed(item) for item in self._sized(value, what)]
+            raise ValueError(
+                f"compile: with several outputs ({', '.join(self.names)}), give `{what}` as a dict "
+                "by output name, or as a list with one entry for each."
+            )
+        if isinstance(value, (list, tuple)):
+            return self._sized(list(value), what)
+        if shared or count == 1:
+            return [value] * count
+        raise ValueError(
+            f"compile: with several outputs ({', '.join(self.names)}), give `{what}` as a list or "
+            "a dict by output name."
+        )
+
+    def _sized(self, items: list, what: str) -> list:
+        if len(items) != len(self.names):
+            raise ValueError(
+                f"compile: the model has {len(self.names)} output(s) ({', '.join(self.names)}), "
+                f"but `{what}` has {len(items)} entries."
+            )
+        return items
+
+    def _name_metrics(self) -> None:
+        """Prefix names with the output's where there are several, and number repeated ones."""
+        used: set[str] = {"loss"}
+        for output in self.outputs:
+            for metric in (*output.metrics, *output.weighted_metrics):
+                base = metric.name
+                if len(self.outputs) > 1 and not base.startswith(f"{output.name}_"):
+                    base = f"{output.name}_{base}"
+                name, count = base, 1
+                while name in used:
+                    name, count = f"{base}_{count}", count + 1
+                metric.name = name
+                used.add(name)
+
+    @property
+    def compiled_metrics(self) -> list[Metric]:
+        """The metrics of all outputs, in order."""
+        return [m for o in self.outputs for m in (*o.metrics, *o.weighted_metrics)]
+
+    @property
+    def all_metrics(self) -> list[Metric]:
+        """The loss means and the metrics: what a log holds, in order."""
+        several = len(self.outputs) > 1
+        parts = [o.loss_mean for o in self.outputs if several and o.loss is not None]
+        return [self.total, *parts, *self.compiled_metrics]
+
+    def loss_function(self) -> Callable[..., Tensor]:
+        """The total loss as `loss(y_true, y_pred, sample_weight=None, mask=None)`."""
+        if self.is_single and self.outputs[0].loss is not None and self.outputs[0].weight == 1:
+            return self.outputs[0].loss
+        return self.weighted_sum
+
+    def weighted_sum(self, y: Any, y_pred: Any, weight: Any = None, mask: Any = None) -> Tensor:
+        """The sum of the outputs' losses by their weights."""
+        predictions = list(leaves(y_pred))
+        targets, weights = self.flat(y), self.flat(weight)
+        masks = self.flat(mask)
+        total = None
+        for output, t, p, w, m in zip(
+            self.outputs, targets, predictions, weights, masks, strict=True
+        ):
+            if output.loss is None:
+                continue
+            loss = output.loss(t, p, w, m)
+            if len(self.outputs) > 1:
+                output.loss_mean.update_state(loss.detach(), sample_weight=p.shape[0])
+            total = loss * output.weight if total is None else total + loss * output.weight
+        return torch.zeros((), device=predictions[0].device) if total is None else total
+
+    def flat(self, value: Any) -> list[Any]:
+        """One entry for each output; a single tensor serves all."""
+        if isinstance(value, Tensor) or value is None:
+            return [value] * len(self.outputs)
+        return list(value.values()) if isinstance(value, dict) else list(value)
+
+
+def _numbered(count: int) -> list[str]:
+    return ["output"] if count == 1 else [f"output_{i + 1}" for i in range(count)]
+
+
+def _listed(item: Any) -> list:
+    if item is None:
+        return []
+    return list(item) if isinstance(item, (list, tuple)) else [item]

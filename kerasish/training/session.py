@@ -1,0 +1,57 @@
+"""Small checks and conversions at the edges of fit, evaluate and predict."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerasish.data.arrays import is_array
+from kerasish.describe import describe
+
+
+def check_count(name: str, value: Any, minimum: int = 1) -> None:
+    """Refuse what is not a whole number of at least `minimum`, or `None`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if value is not None and (
+        isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum
+    ):
+        raise ValueError(
+            f"`{name}` must be a whole number of at least {minimum}, got {describe(value)}."
+        )
+
+
+def unpack_validation(data: Any) -> tuple[Any, Any, Any]:
+    """`(x, y, sample_weight)` from what the user gave as `validation_data`."""
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        padded = (*data, None)
+        return padded[0], padded[1], padded[2]
+    return data, None, None
+
+
+def warn_without_effect(x: Any, *, shuffle: bool | str) -> None:
+    """Say so when a setting cannot do anything for this source."""
+    from torch.utils.data import Dataset
+
+    if shuffle == "batch" and not is_array(x) and not isinstance(x, Dataset):
+        warnings.warn(
+            f"fit: shuffle='batch' has no effect on {describe(x)}, which makes its own batches.",
+            stacklevel=3,
+        )
+
+
+def final_logs(logs: dict[str, Any] | None) -> dict[str, Any]:
+    """The logs for `on_train_end`: those of the last finished epoch."""
+    return dict(logs or {})
+
+
+def as_numpy(tensor: Tensor) -> np.ndarray:
+    """A NumPy array; bfloat16, which NumPy lacks, becomes float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

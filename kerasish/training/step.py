@@ -1,0 +1,214 @@
+"""The step: forward, loss, backward, update. Planned once for each fit, then only called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerasish.layers.base import added_losses
+from kerasish.training.objective import Objective
+from kerasish.training.placement import autocast, input_caster
+from kerasish.training.recipe import Recipe
+from kerasish.training.tracker import Kept
+
+Step = Callable[[Any, Any, Any], Kept]
+
+
+class StepPlan:
+    """What the steps of one fit, evaluate or predict have in common.
+
+    Attributes:
+        model: The model; its weights exist.
+        recipe: What `compile` decided.
+        objective: Its resolved losses, `None` for prediction.
+        device: Where it computes.
+    """
+
+    def __init__(
+        self, model: Any, recipe: Recipe, objective: Objective | None, device: torch.device
+    ) -> None:
+        self.model, self.recipe = model, recipe
+        self.objective, self.device = objective, device
+        weights = model.keras_weights()
+        self.penalised = [w for w in weights if w.regularizer is not None and w.trainable]
+        self.constrained = [w for w in weights if w.constraint is not None and w.trainable]
+        self.has_masks = bool(getattr(model, "has_output_masks", False))
+        takes_integers = getattr(model, "takes_integers", False)
+        self.cast = input_caster(recipe, takes_integers or hasattr(model, "_input_dtypes"))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a step is nothing but forward, loss, backward and update."""
+        recipe, model = self.recipe, self.model
+        return (
+            recipe.precision == "float32"
+            and recipe.accumulate_steps == 1
+            and recipe.clip_norm is None
+            and recipe.memory_format is None
+            and not recipe.jit_compile
+            and not self.has_masks
+            and not self.penalised
+            and not self.constrained
+            and not model.overrides("compute_loss")
+            and hasattr(model, "_input_dtypes")  # a graph casts its inputs itself
+            and recipe.optimizer.loss_scale_factor is None
+        )
+
+    def run_model(self, x: Any) -> tuple[Any, Any]:
+        """The model's outputs and their masks, under the recipe's precision."""
+        x = self.cast(x)
+        with autocast(self.recipe, self.device):
+            if self.has_masks:
+                return self.model.forward_with_masks(x)
+            return self.model.compiled_forward(x), None
+
+    def loss_of(self, x: Any, y: Any, y_pred: Any, weight: Any, mask: Any) -> Tensor:
+        """The total loss: the objective's, what layers added, and the weights' penalties."""
+        model = self.model
+        if model.overrides("compute_loss"):
+            return model.compute_loss(x, y, y_pred, weight)
+        assert self.objective is not None
+        with autocast(self.recipe, self.device):
+            loss = self.objective.loss_function()(y, y_pred, weight, mask)
+            return loss + self.extra_loss() if self.penalised or added_losses.any else loss
+
+    def extra_loss(self) -> Tensor | float:
+        """What layers added in this forward pass, and the weights' penalties."""
+        total: Tensor | float = 0.0
+        if added_losses.any:
+            for layer in self.model.modules():
+                for loss in getattr(layer, "_losses", ()):
+                    total = total + loss
+        for weight in self.penalised:
+            total = total + weight.penalty()  # type: ignore[operator]
+        return total
+
+
+def make_train_step(plan: StepPlan) -> Step:
+    """The function that trains on one batch: `step(x, y, sample_weight)`."""
+    return plain_train_step(plan) if plan.is_plain else FullTrainStep(plan)
+
+
+def plain_train_step(plan: StepPlan) -> Step:
+    """Forward, loss, backward, update, and nothing else."""
+    assert plan.objective is not None
+    model, loss_of = plan.model, plan.objective.loss_function()
+    update = plan.recipe.optimizer.update
+
+    def step(x: Any, y: Any, weight: Any) -> Kept:
+        if added_losses.any:
+            model.clear_losses()
+        y_pred = model(x)
+        loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
+        if added_losses.any:
+            loss = loss + plan.extra_loss()
+        loss.backward()
+        update()
+        return loss.detach(), detached(y_pred), y, weight, None
+
+    return step
+
+
+class FullTrainStep:
+    """A step with everything: masks, penalties, constraints, mixed precision, clipping,
+    accumulation.
+    """
+
+    def __init__(self, plan: StepPlan) -> None:
+        self.plan = plan
+        recipe = plan.recipe
+        self.optimizer = recipe.optimizer
+        self.parameters = [p for p in plan.model.parameters() if p.requires_grad]
+        is_half = recipe.precision == "float16-mixed"
+        self.scaler = torch.amp.GradScaler(plan.device.type) if is_half else None
+        self.pending = 0  # batches whose gradients wait for the update
+        self.pending_rows = 0
+
+    def __call__(self, x: Any, y: Any, weight: Any) -> Kept:
+        """Train on one batch; the update may wait for more of them."""
+        plan = self.plan
+        if added_losses.any:
+            plan.model.clear_losses()
+        y_pred, mask = plan.run_model(x)
+        loss = plan.loss_of(x, y, y_pred, weight, mask)
+        self.backward(loss, _rows(y_pred))
+        self.pending += 1
+        if self.pending == plan.recipe.accumulate_steps:
+            self.finish()
+        return loss.detach(), detached(y_pred), y, weight, mask
+
+    def backward(self, loss: Tensor, rows: int) -> None:
+        """Add this batch's gradients, weighted by its rows where several are accumulated."""
+        if self.plan.recipe.accumulate_steps > 1:
+            # Weighted by rows, so that a short last batch counts as it would in the big batch.
+            loss = loss * rows
+            self.pending_rows += rows
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        self.optimizer.scale_loss(loss).backward()
+
+    def finish(self) -> None:
+        """Update the weights from the gradients gathered so far."""
+        if not self.pending:
+            return
+        recipe = self.plan.recipe
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
+        if self.pending_rows:
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            torch._foreach_mul_(gradients, 1.0 / self.pending_rows)
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)  # type: ignore[arg-type]
+            self.scaler.update()
+            self.optimizer.zero_grad()
+        else:
+            self.optimizer.update()
+        for weight in self.plan.constrained:
+            weight.constrain()
+        self.pending = self.pending_rows = 0
+
+
+def make_test_step(plan: StepPlan) -> Step:
+    """The function that evaluates one batch."""
+
+    def step(x: Any, y: Any, weight: Any) -> Kept:
+        if added_losses.any:
+            plan.model.clear_losses()
+        y_pred, mask = plan.run_model(x)
+        loss = plan.loss_of(x, y, y_pred, weight, mask)
+        return loss, y_pred, y, weight, mask
+
+    if not plan.is_plain:
+        return step
+    assert plan.objective is not None
+    model, loss_of = plan.model, plan.objective.loss_function()
+
+    def plain_step(x: Any, y: Any, weight: Any) -> Kept:
+        y_pred = model(x)
+        loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
+        if added_losses.any:
+            loss = loss + plan.extra_loss()
+            model.clear_losses()
+        return loss, y_pred, y, weight, None
+
+    return plain_step
+
+
+def detached(value: Any) -> Any:
+    """The tensors of a structure without their history."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {key: detached(item) for key, item in value.items()}
+    return [detached(item) for item in value]
+
+
+def _rows(y_pred: Any) -> int:
+    while not isinstance(y_pred, Tensor):
+        y_pred = next(iter(y_pred.values() if isinstance(y_pred, dict) else y_pred))
+    return y_pred.shape[0]

@@ -1,0 +1,664 @@
+"""Trainer: the verbs of a model. `compile` decides; `fit`, `evaluate` and `predict` follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish import optimizers
+from kerasish.callbacks import CallbackList
+from kerasish.data import ArrayFeed, Feed, make_feed, split_tail
+from kerasish.data.arrays import as_tensors, map_leaves
+from kerasish.data.stream import batch_rows
+from kerasish.metrics import Metric
+from kerasish.training import loop, preflight
+from kerasish.training.objective import Objective
+from kerasish.training.placement import place_model
+from kerasish.training.recipe import Recipe
+from kerasish.training.session import (
+    as_numpy,
+    check_count,
+    final_logs,
+    unpack_validation,
+    warn_without_effect,
+)
+from kerasish.training.step import StepPlan, make_test_step, make_train_step
+from kerasish.training.targets import target_preparer
+from kerasish.training.tracker import Tracker
+
+
+class Trainer:
+    """Adds `compile`, `fit`, `evaluate`, `predict` and their relatives to a torch module.
+
+    Override `train_step(self, data)`, `test_step`, `predict_step` or `compute_loss` to change what
+    happens to a batch and keep everything around it.
+    """
+
+    optimizer: Any = None
+    history: Any = None
+    stop_training: bool = False
+    _recipe: Recipe | None = None
+    _objective: Objective | None = None
+    _compiled_call: Any = None
+
+    # Deciding
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = False,
+        auto_scale_loss: bool = True,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        memory_format: str | None = None,
+        accumulate_steps: int = 1,
+        clip_norm: float | None = None,
+        lr_multipliers: Mapping[str, float] | None = None,
+    ) -> None:
+        """Decide how the model is trained.
+
+        Args:
+            optimizer: A name, a kerasish optimizer, or torch's: a class, partial or instance.
+            loss: A name, a loss, a function `fn(y_true, y_pred)` or a torch loss; a list or dict of
+                them for several outputs. `None` trains on `add_loss` alone.
+            loss_weights: A factor for each output's loss.
+            metrics: Names, metrics, functions or torchmetrics objects; a list, or for several
+                outputs a dict by output name.
+            weighted_metrics: The same, but they take sample and class weights into account.
+            run_eagerly: Accepted for Keras's sake; there is no graph mode to leave.
+            steps_per_execution: Accepted for Keras's sake; a step costs no dispatch to save.
+            jit_compile: `True` runs the model through `torch.compile`.
+            auto_scale_loss: Whether "float16-mixed" scales the loss; it always does.
+            device: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`.
+            precision: `"float32"`, `"bfloat16-mixed"`, `"float16-mixed"` or `"float64"`.
+            memory_format: `"channels_last"` stores images and kernels that way.
+            accumulate_steps: Batches whose gradients make one update, as one big batch would.
+            clip_norm: The largest norm of all gradients together.
+            lr_multipliers: A factor on the learning rate by glob pattern over parameter names, such
+                as `{"backbone.*": 0.1}`.
+
+        Raises:
+            ValueError: If a name is unknown or a setting impossible.
+            TypeError: If an argument is of the wrong kind.
+        """
+        bound = optimizers.get(optimizer)
+        assert bound is not None
+        self._recipe = Recipe(
+            optimizer=bound,
+            loss=_known(loss, "loss"),
+            loss_weights=loss_weights,
+            metrics=_known(metrics, "metric"),
+            weighted_metrics=_known(weighted_metrics, "metric"),
+            device=device,
+            precision=precision,
+            memory_format=memory_format,
+            jit_compile=jit_compile is True,
+            accumulate_steps=accumulate_steps,
+            clip_norm=clip_norm,
+            lr_multipliers=lr_multipliers,
+        )
+        self.optimizer = bound
+        self._objective = None
+        self.stop_training = False
+        # As a plain function: a compiled module must not become a child of the model.
+        call = torch.compile(self.__call__) if jit_compile is True else None  # type: ignore[attr-defined]
+        self.__dict__["_compiled_call"] = call
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` has been called."""
+        return self._recipe is not None
+
+    @property
+    def loss(self) -> Any:
+        """What `compile` was given as loss."""
+        return None if self._recipe is None else self._recipe.loss
+
+    def _require_compiled(self, action: str) -> Recipe:
+        if self._recipe is None:
+            raise RuntimeError(
+                f"{action}: the model must be compiled first: "
+                'model.compile(optimizer="adam", loss=..., metrics=[...]).'
+            )
+        return self._recipe
+
+    def overrides(self, name: str) -> bool:
+        """Whether a subclass has its own method of this name."""
+        return getattr(type(self), name) is not getattr(Trainer, name)
+
+    def compiled_forward(self, x: Any) -> Any:
+        """The model's outputs, through `torch.compile` where that was asked for."""
+        call = self._compiled_call
+        return self(x) if call is None else call(x)  # type: ignore[operator]
+
+    # Planning
+
+    def _plan(
+        self, feed: Feed, class_weight: Any = None, *, training: bool = False
+    ) -> tuple[StepPlan, Tracker]:
+        """Place the model, try a few rows, resolve losses and metrics, prepare the targets."""
+        recipe = self._require_compiled("fit" if training else "evaluate")
+        model: Any = self
+        device = place_model(model, recipe)
+        y_pred, y = preflight.probe(StepPlan(model, recipe, None, device), feed)
+        place_model(model, recipe)  # the probe may have made the weights
+        if self._objective is None:
+            names = getattr(model, "output_names", [])
+            self._objective = Objective(recipe, names, y, y_pred)
+        objective = self._objective
+        feed.prepare(target_preparer(objective, y_pred, class_weight))
+        if training:
+            preflight.check_before_training(model, objective, y_pred)
+        tracker = Tracker(objective)
+        return StepPlan(model, recipe, objective, device), tracker
+
+    def _bind_optimizer(self) -> None:
+        assert self._recipe is not None
+        named = [(n, p) for n, p in self.named_parameters() if p.requires_grad]  # type: ignore[attr-defined]
+        self._recipe.optimizer.bind(named, self._recipe.lr_multipliers)
+
+    # Training
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> Any:
+        """Train the model.
+
+        Args:
+            x: Inputs in memory (array, tensor, frame; a list or dict of them for several inputs),
+                or a `Dataset`, `DataLoader`, generator or iterable that brings its own targets.
+            y: Targets, for inputs in memory.
+            batch_size: Rows in a batch, 32 by default.
+            epochs: The epoch to stop before; with `initial_epoch=0`, how many passes to make.
+            verbose: 0 silent, 1 a progress bar, 2 one line per epoch, `"auto"` by the output.
+            callbacks: Callbacks, called in their order.
+            validation_split: The share of rows, from the end and before shuffling, to evaluate on
+                after each epoch.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, or anything `x` may be.
+            shuffle: Whether to draw a new order each epoch; `"batch"` shuffles whole batches.
+            class_weight: A factor on the loss by class index; by output name for several outputs.
+            sample_weight: A factor on the loss for each row.
+            initial_epoch: The number of the first epoch.
+            steps_per_epoch: Batches in an epoch; by default, one pass.
+            validation_steps: Batches of a validation; by default, one pass.
+            validation_batch_size: Rows in a validation batch; by default, `batch_size`.
+            validation_freq: Validate every so many epochs, or in the epochs listed (from 1).
+
+        Returns:
+            A `History`; `history.history` holds each log's values by epoch.
+
+        Raises:
+            RuntimeError: If the model is not compiled.
+            ValueError: If data, targets and model do not go together. Nothing is changed then.
+        """
+        recipe = self._require_compiled("fit")
+        check_count("epochs", epochs, minimum=0)
+        check_count("steps_per_epoch", steps_per_epoch)
+        check_count("validation_steps", validation_steps)
+        seed = int(torch.randint(2**31, ()))
+        device = recipe.torch_device()
+        if validation_split and validation_data is None:
+            train, held = split_tail(x, y, sample_weight, validation_split)
+            (x, y, sample_weight), validation_data = train, held
+            preflight.check_split(y, held[1])
+        warn_without_effect(x, shuffle=shuffle)
+        feed = make_feed(
+            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, device=device
+        )
+        validation = None
+        if validation_data is not None:
+            vx, vy, vw = unpack_validation(validation_data)
+            size = validation_batch_size or (batch_size if not hasattr(vx, "batch_size") else None)
+            validation = make_feed(vx, vy, vw, batch_size=size, device=device)
+        custom = self.overrides("train_step")
+        plan, tracker = self._plan_or_custom(feed, class_weight, custom)
+        if validation is not None and plan is not None:
+            validation.prepare(_preparer_of(plan, validation))
+        if plan is not None or not custom:
+            self._bind_optimizer()
+        session = loop.Passes(feed, steps_per_epoch, initial_epoch)
+        val_passes = None if validation is None else loop.Passes(validation, validation_steps)
+        listeners = CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=self,
+            params={
+                "epochs": epochs,
+                "steps": session.num_batches,
+                "verbose": verbose,
+                "batch_size": feed.batch_size,
+                "metrics": self._log_names(tracker, validation is not None),
+            },
+        )
+        self.stop_training = False
+        listeners.on_train_begin()
+        logs: dict[str, Any] = {}
+        try:
+            train_step = None
+            if plan is not None and not custom:
+                train_step = make_train_step(plan)
+                tracker.size_window(*_sample_of(feed))  # type: ignore[union-attr]
+            for epoch in range(initial_epoch, epochs):
+                logs = self._run_epoch(
+                    epoch, session, train_step, tracker, listeners, val_passes, validation_freq
+                )
+                if logs is None or self.stop_training:
+                    break
+        finally:
+            # Whatever ended training, callbacks close their files and restore their weights, and
+            # the model is left ready for use.
+            self.eval()  # type: ignore[attr-defined]
+            listeners.on_train_end(final_logs(logs))
+        return self.history
+
+    def _plan_or_custom(
+        self, feed: Feed, class_weight: Any, custom: bool
+    ) -> tuple[StepPlan | None, Tracker | None]:
+        if not custom:
+            return self._plan(feed, class_weight, training=True)
+        assert self._recipe is not None
+        try:
+            return self._plan(feed, class_weight)
+        except NotImplementedError:
+            # A model with its own train_step need not have a forward pass of its own.
+            place_model(self, self._recipe)  # type: ignore[arg-type]
+            return None, None
+
+    def _run_epoch(
+        self,
+        epoch: int,
+        passes: loop.Passes,
+        step: Any,
+        tracker: Tracker | None,
+        listeners: CallbackList,
+        validation: loop.Passes | None,
+        validation_freq: Any,
+    ) -> dict[str, Any] | None:
+        """One epoch and its validation. Returns its logs, `None` when the data has run out."""
+        self.reset_metrics()
+        self.train()  # type: ignore[attr-defined]
+        listeners.on_epoch_begin(epoch)
+        batches = passes.next_epoch()
+        if step is None:
+            seen, logs = loop.custom_epoch(self, batches, "train", listeners)
+        else:
+            assert tracker is not None
+            seen = loop.train_epoch(self, batches, step, tracker, listeners)
+            logs = {k: loop.to_number(v) for k, v in tracker.results().items()}
+        if seen == 0 or (passes.steps is not None and seen < passes.steps):
+            loop.warn_out_of_data(passes.steps, seen)
+            self.stop_training = True
+            if seen == 0:
+                return None
+        if validation is not None and _is_due(validation_freq, epoch):
+            held = self._run_test(validation, listeners)
+            logs |= {f"val_{name}": value for name, value in held.items()}
+        listeners.on_epoch_end(epoch, logs)
+        assert self._recipe is not None
+        self._recipe.optimizer.on_epoch_end(logs)
+        return logs
+
+    def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
+        """Evaluate one pass. Returns the logs."""
+        self.reset_metrics()
+        self.eval()  # type: ignore[attr-defined]
+        listeners.on_test_begin()
+        batches = passes.next_epoch()
+        if self.overrides("test_step"):
+            with torch.no_grad():
+                _, logs = loop.custom_epoch(self, batches, "test", listeners)
+        else:
+            assert self._recipe is not None
+            assert self._objective is not None
+            device = self._recipe.torch_device()
+            plan = StepPlan(self, self._recipe, self._objective, device)
+            tracker = Tracker(self._objective)
+            tracker.size_window(*_sample_of(passes.feed))
+            loop.test_epoch(batches, make_test_step(plan), tracker, listeners)
+            logs = {k: loop.to_number(v) for k, v in tracker.results().items()}
+        listeners.on_test_end(logs)
+        return logs
+
+    def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:
+        found = [] if tracker is None else tracker.objective.all_metrics
+        names = [metric.name for metric in (found or self.metrics)]
+        return names + [f"val_{name}" for name in names] * validated
+
+    # Evaluating and predicting
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Compute loss and metrics on data, in evaluation mode.
+
+        Args:
+            x: Inputs; anything `fit` takes.
+            y: Targets, for inputs in memory.
+            batch_size: Rows in a batch, 32 by default.
+            verbose: As in `fit`.
+            sample_weight: A factor on the loss for each row.
+            steps: Batches to use; by default, one pass.
+            callbacks: Callbacks; their `on_test_…` hooks are called.
+            return_dict: Whether to return a dict by name.
+
+        Returns:
+            The loss, or `[loss, *metrics]`, or a dict of them.
+
+        Raises:
+            RuntimeError: If the model is not compiled.
+            ValueError: If data, targets and model do not go together.
+        """
+        recipe = self._require_compiled("evaluate")
+        check_count("steps", steps)
+        feed = make_feed(
+            x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device()
+        )
+        tracker = None
+        if not self.overrides("test_step"):
+            _, tracker = self._plan(feed)
+        passes = loop.Passes(feed, steps)
+        listeners = CallbackList(
+            callbacks,
+            add_progbar=verbose != 0,
+            model=self,
+            params={
+                "steps": passes.num_batches,
+                "verbose": verbose,
+                "epochs": 1,
+                "batch_size": feed.batch_size,
+                "metrics": self._log_names(tracker, False),
+            },
+        )
+        logs = self._run_test(passes, listeners)
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Compute the outputs for data, in evaluation mode.
+
+        Args:
+            x: Inputs; anything `fit` takes. Targets that a source brings are ignored.
+            batch_size: Rows in a batch, 32 by default.
+            verbose: As in `fit`.
+            steps: Batches to use; by default, one pass.
+            callbacks: Callbacks; their `on_predict_…` hooks are called.
+
+        Returns:
+            A NumPy array with one row for each input row; a structure of them where the model's
+            output is one.
+        """
+        model: Any = self
+        check_count("steps", steps)
+        recipe = self._recipe or Recipe(optimizer=optimizers.SGD(), device=_device_of(model))
+        device = place_model(model, recipe)
+        feed = make_feed(x, batch_size=batch_size, device=device)
+        passes = loop.Passes(feed, steps)
+        listeners = CallbackList(
+            callbacks,
+            add_progbar=verbose != 0,
+            model=self,
+            params={"steps": passes.num_batches, "verbose": verbose, "metrics": [], "epochs": 1},
+        )
+        model.eval()
+        plan = StepPlan(model, recipe, None, device)
+        listeners.on_predict_begin()
+        if self.overrides("predict_step"):
+            step: Any = lambda x: self.predict_step((x,))  # noqa: E731
+        else:
+            step = self if plan.is_plain else lambda x: plan.run_model(x)[0]
+        _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
+        listeners.on_predict_end()
+        return map_leaves(as_numpy, outputs)
+
+    # One batch at a time
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Train on one batch. Metrics run on from call to call until `reset_metrics()`.
+
+        Returns:
+            The loss, or `[loss, *metrics]`, or a dict of them.
+        """
+        recipe = self._require_compiled("train_on_batch")
+        feed = _one_batch(x, y, sample_weight, recipe)
+        plan, tracker = self._plan(feed, class_weight, training=True)
+        self._bind_optimizer()
+        self.train()  # type: ignore[attr-defined]
+        batch = next(iter(feed.batches(0)))
+        if self.overrides("train_step"):
+            logs = self.train_step(loop.as_data(batch))
+        else:
+            step = make_train_step(plan)
+            tracker.kept.append(step(*batch))
+            if hasattr(step, "finish"):
+                step.finish()  # type: ignore[union-attr]
+            logs = tracker.results()
+        return _returned(logs, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Evaluate one batch. Metrics run on from call to call until `reset_metrics()`.
+
+        Returns:
+            The loss, or `[loss, *metrics]`, or a dict of them.
+        """
+        recipe = self._require_compiled("test_on_batch")
+        feed = _one_batch(x, y, sample_weight, recipe)
+        plan, tracker = self._plan(feed)
+        self.eval()  # type: ignore[attr-defined]
+        batch = next(iter(feed.batches(0)))
+        with torch.inference_mode():
+            if self.overrides("test_step"):
+                logs = self.test_step(loop.as_data(batch))
+            else:
+                tracker.kept.append(make_test_step(plan)(*batch))
+                logs = tracker.results()
+        return _returned(logs, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, as NumPy arrays."""
+        rows = batch_rows((as_tensors(x, "x"), None, None))
+        return self.predict(x, batch_size=rows, verbose=0)
+
+    # What happens to a batch; subclasses may override these
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Train on one batch. `fit` does the same by a shorter path unless this is overridden.
+
+        Args:
+            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, tensors on the model's device.
+
+        Returns:
+            What to log, by name.
+        """
+        x, y, weight = unpack_x_y_sample_weight(data)
+        y_pred = self.compiled_forward(x)
+        loss = self.compute_loss(x, y, y_pred, weight)
+        loss.backward()
+        self.optimizer.update()
+        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Evaluate one batch; see `train_step`."""
+        x, y, weight = unpack_x_y_sample_weight(data)
+        y_pred = self.compiled_forward(x)
+        loss = self.compute_loss(x, y, y_pred, weight)
+        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for one batch; see `train_step`."""
+        return self.compiled_forward(unpack_x_y_sample_weight(data)[0])
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The total loss of a batch: the compiled losses, `add_loss` and the weights' penalties."""
+        total: Any = 0.0
+        if self._recipe is not None and self._recipe.loss is not None:
+            total = self._objective_for(y, y_pred).loss_function()(y, y_pred, sample_weight)
+        for loss in self.losses:  # type: ignore[attr-defined]
+            total = total + loss
+        return total if isinstance(total, Tensor) else torch.tensor(total)
+
+    def compute_metrics(
+        self,
+        x: Any,
+        y: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        *,
+        loss: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """Take a batch into the compiled metrics (and its loss, if given) and return all values."""
+        tracker = Tracker(self._objective_for(y, y_pred))
+        if loss is None:
+            loss = torch.zeros(())
+        tracker.kept.append((loss.detach(), y_pred, y, sample_weight, None))
+        return tracker.results()
+
+    def _objective_for(self, y: Any, y_pred: Any) -> Objective:
+        if self._objective is None:
+            recipe = self._require_compiled("compute_loss")
+            self._objective = Objective(recipe, getattr(self, "output_names", []), y, y_pred)
+        return self._objective
+
+    # Metrics
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The loss mean, the compiled metrics, and metrics kept as attributes of the model."""
+        compiled = [] if self._objective is None else self._objective.all_metrics
+        own = [value for value in vars(self).values() if isinstance(value, Metric)]
+        return [*compiled, *own]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    def metrics_result(self) -> dict[str, Any]:
+        """The present value of every metric, by name."""
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def reset_metrics(self) -> None:
+        """Start every metric again."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """`(x, y, sample_weight)` from what `train_step` gets, `None` where one is missing."""
+    if not isinstance(data, tuple):
+        return data, None, None
+    padded = (*data, None, None)
+    return padded[0], padded[1], padded[2]
+
+
+def _known(value: Any, kind: str) -> Any:
+    """Refuse misspelt names now, not at the first batch."""
+    from kerasish import losses, metrics
+
+    if isinstance(value, str):
+        if value in ("accuracy", "acc", "crossentropy", "ce"):
+            return value
+        (losses if kind == "loss" else metrics).get(value)
+    elif isinstance(value, Mapping):
+        for item in value.values() if "class_name" not in value else ():
+            _known(item, kind)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _known(item, kind)
+    return value
+
+
+def _preparer_of(plan: StepPlan, feed: Feed) -> Any:
+    assert plan.objective is not None
+    y_pred, _ = preflight.probe(plan, feed)
+    return target_preparer(plan.objective, y_pred)
+
+
+def _sample_of(feed: Feed) -> tuple[Any, Any]:
+    x, y, _ = feed.peek()
+    return x, y
+
+
+def _is_due(validation_freq: Any, epoch: int) -> bool:
+    if isinstance(validation_freq, int):
+        return (epoch + 1) % validation_freq == 0
+    return epoch + 1 in validation_freq
+
+
+def _device_of(model: Any) -> str:
+    first = next(model.parameters(), None)
+    return "auto" if first is None else str(first.device)
+
+
+def _one_batch(x: Any, y: Any, weight: Any, recipe: Recipe) -> ArrayFeed:
+    rows = batch_rows((as_tensors(x, "x"), None, None))
+    return ArrayFeed(x, y, weight, batch_size=max(rows, 1), device=recipe.torch_device())
+
+
+def _returned(logs: Mapping[str, Any], return_dict: bool) -> Any:
+    numbers = {name: loop.to_number(value) for name, value in logs.items()}
+    if return_dict:
+        return numbers
+    values = list(numbers.values())
+    return values[0] if len(values) == 1 else values
+
+
