@@ -1,0 +1,80 @@
+"""What layers over time, images and volumes share: their rank, and where the channels are."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from kerasish.config import as_image_format
+from kerasish.layers.base import Layer
+from kerasish.layers.input_spec import InputSpec
+
+_AXES = {1: "steps", 2: "height, width", 3: "depth, height, width"}
+_HINTS = {
+    1: "Add a Reshape layer before it, or pass sequences.",
+    2: "Add a Reshape layer before it, or pass images.",
+    3: "Add a Reshape layer before it, or pass volumes.",
+}
+
+
+def spatial_format(rank: int, data_format: str | None) -> str:
+    """The axis order of a layer: what is given, or else the default for its rank.
+
+    For images and volumes that is the setting for images. For sequences it is `"channels_last"`,
+    whatever the setting is: recurrent layers and embeddings give (batch, steps, features).
+    """
+    if data_format is None and rank == 1:
+        return "channels_last"
+    return as_image_format(data_format)
+
+
+class SpatialLayer(Layer):
+    """A layer over `rank` spatial axes. A subclass defines `transform`, channels first.
+
+    With `data_format="channels_last"` the input is viewed channels first and the result viewed
+    back. Nothing is copied: such a view of an image is what torch calls its channels-last memory
+    format.
+
+    Args:
+        data_format: `"channels_first"`, (batch, channels, ...), or `"channels_last"`, (batch, ...,
+            channels).
+        **kwargs: Those of `Layer`.
+    """
+
+    rank: ClassVar[int]
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = spatial_format(self.rank, data_format)
+        self.input_spec = self.spec()
+
+    @property
+    def channel_axis(self) -> int:
+        """Which axis of the input holds the channels."""
+        return 1 if self.data_format == "channels_first" else self.rank + 1
+
+    def spec(self, channels: int | None = None) -> InputSpec:
+        """What the layer expects: a batch axis, channels and `rank` spatial axes."""
+        names = f"{_AXES[self.rank]}"
+        names = (
+            f"(batch, channels, {names})"
+            if self.channel_axis == 1
+            else f"(batch, {names}, channels)"
+        )
+        axes = {} if channels is None else {self.channel_axis: channels}
+        return InputSpec(ndim=self.rank + 2, axes=axes, meaning=names, hint=_HINTS[self.rank])
+
+    def transform(self, x: Tensor) -> Tensor:
+        """What the layer computes, on a tensor with its channels on axis 1."""
+        raise NotImplementedError(f"{type(self).__name__} must define transform(self, x).")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute, in the layer's axis order."""
+        if self.data_format == "channels_first":
+            return self.transform(x)
+        return self.transform(x.movedim(-1, 1)).movedim(1, -1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again, in any process: the axis order is named."""
+        return {**super().get_config(), "data_format": self.data_format}
