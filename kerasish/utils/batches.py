@@ -1,0 +1,121 @@
+"""Batches made from files or arrays, in an order that a seed and the epoch decide."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kerasish.data.feed import mix_seed
+
+
+class BatchSource(Dataset):
+    """Rows that are fetched a whole batch at a time: define `__len__` and `__getitems__`."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: list[int]) -> Any:
+        """The rows of these numbers as one batch, or `None` if nothing of it could be read."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There is no row {index} among {len(self)}.")
+        batch = self.__getitems__([index % len(self)])
+        if batch is None:
+            return None
+        return tuple(part[0] for part in batch) if isinstance(batch, tuple) else batch[0]
+
+
+class EpochOrder(Sampler):
+    """The order of rows: as given, or drawn anew each epoch from the seed and the epoch's number.
+
+    Without anybody calling `set_epoch`, each pass is taken for the next epoch.
+    """
+
+    def __init__(self, count: int, shuffle: bool, seed: int | None) -> None:
+        self.count, self.shuffle = count, shuffle
+        self.seed = int(torch.initial_seed() % 2**31) if seed is None else seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next pass belongs to."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if not self.shuffle:
+            return iter(range(self.count))
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
+        self.epoch += 1
+        return iter(torch.randperm(self.count, generator=generator).tolist())
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+class Batches(DataLoader):
+    """A `DataLoader` of ready batches, with the few words of `tf.data` that Keras scripts use.
+
+    Args:
+        source: Where batches come from.
+        batch_size: Rows in a batch; `None` gives rows one by one.
+        shuffle: Whether rows come in a new order each epoch.
+        seed: Makes the orders repeat; drawn from torch's by default.
+
+    Attributes:
+        class_names: Names of the classes, in the order of their numbers, where there are any.
+        class_counts: How many rows each class has, where there are any.
+        file_paths: The files behind the rows, where there are any.
+    """
+
+    class_names: list[str] | None = None
+    class_counts: dict[str, int] | None = None
+    file_paths: list[str] | None = None
+
+    def __init__(
+        self,
+        source: BatchSource,
+        *,
+        batch_size: int | None = 32,
+        shuffle: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        order = EpochOrder(len(source), shuffle, seed)
+        super().__init__(source, batch_size=batch_size, sampler=order, collate_fn=_as_it_is)
+        self.functions: tuple[Callable, ...] = ()
+        self.limit: int | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        whole = (batch for batch in super().__iter__() if batch is not None)
+        for batch in itertools.islice(whole, self.limit):
+            for function in self.functions:
+                batch = function(*batch) if isinstance(batch, tuple) else function(batch)
+            yield batch
+
+    def __len__(self) -> int:
+        return super().__len__() if self.limit is None else min(self.limit, super().__len__())
+
+    def map(self, function: Callable, num_parallel_calls: Any = None) -> Batches:
+        """The same batches, each passed through `function(x, y)` as it is read."""
+        mapped = copy.copy(self)
+        mapped.functions = (*self.functions, function)
+        return mapped
+
+    def take(self, count: int) -> Batches:
+        """The first `count` batches of each pass."""
+        taken = copy.copy(self)
+        taken.limit = count if self.limit is None else min(count, self.limit)
+        return taken
+
+    def prefetch(self, buffer_size: Any = None) -> Batches:
+        """These batches as they are: `fit` fetches ahead by itself."""
+        return self

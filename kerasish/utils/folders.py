@@ -1,0 +1,272 @@
+"""Folders with one sub-folder per class: which files there are, and what each is labelled."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kerasish.describe import count_of, describe
+from kerasish.utils.batches import Batches, BatchSource
+
+LABEL_MODES = ("int", "categorical", "binary", None)
+SUBSETS = ("training", "validation", "both", None)
+
+
+@dataclass(frozen=True)
+class FolderIndex:
+    """The files of a folder in order, with a class number for each.
+
+    Args:
+        paths: The files.
+        labels: A class number for each, or `None` for no labels.
+        class_names: The names of the numbers, or `None` for no labels.
+        ignored: Files of other kinds that lie among them.
+    """
+
+    paths: list[str]
+    labels: list[int] | None
+    class_names: list[str] | None
+    ignored: list[str]
+
+    def counts(self) -> dict[str, int] | None:
+        """How many files each class has."""
+        if self.labels is None or self.class_names is None:
+            return None
+        found = np.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, found.tolist(), strict=False))
+
+    def select(self, rows: Sequence[int]) -> FolderIndex:
+        """These rows alone, in this order."""
+        labels = None if self.labels is None else [self.labels[row] for row in rows]
+        return replace(self, paths=[self.paths[row] for row in rows], labels=labels)
+
+
+def index_folder(
+    directory: str | os.PathLike,
+    labels: Any,
+    class_names: Sequence[str] | None,
+    endings: Collection[str],
+    follow_links: bool = False,
+) -> FolderIndex:
+    """List the files of a folder with their labels, sorted by class and path.
+
+    Args:
+        directory: The folder.
+        labels: `"inferred"` from the names of the sub-folders, `None`, or one integer for each
+            file in the sorted order of their paths.
+        class_names: The sub-folders to use, in the order of their numbers; all, sorted, by default.
+        endings: The endings of files that count, in small letters.
+        follow_links: Whether to enter sub-folders that are symbolic links.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If labels and folders do not match, or no file was found.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root} (from folder {Path.cwd()}).")
+    if labels != "inferred":
+        paths, ignored = _files_below(root, endings, follow_links)
+        index = FolderIndex(paths, _given_labels(labels, len(paths)), None, ignored)
+        if index.labels is not None:
+            index = replace(index, class_names=[str(k) for k in sorted(set(index.labels))])
+    else:
+        index = _inferred(root, class_names, endings, follow_links)
+    if not index.paths:
+        raise ValueError(f"There are no files ending in {', '.join(endings)} in {root}.")
+    return index
+
+
+def _inferred(
+    root: Path, class_names: Sequence[str] | None, endings: Collection[str], follow_links: bool
+) -> FolderIndex:
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = folders if class_names is None else list(class_names)
+    if set(names) != set(folders):
+        raise ValueError(
+            f"`class_names` must be the names of the sub-folders of {root}: {folders}, got {names}."
+        )
+    index = FolderIndex([], [], names, [])
+    assert index.labels is not None
+    for number, name in enumerate(names):
+        paths, ignored = _files_below(root / name, endings, follow_links)
+        index.paths.extend(paths)
+        index.labels.extend([number] * len(paths))
+        index.ignored.extend(ignored)
+    return index
+
+
+def _files_below(
+    folder: Path, endings: Collection[str], follow_links: bool
+) -> tuple[list[str], list[str]]:
+    """Files that count and files that do not, walking folders and names in sorted order."""
+    walked = sorted(os.walk(folder, followlinks=follow_links), key=lambda entry: entry[0])
+    files = [str(Path(place) / name) for place, _, names in walked for name in sorted(names)]
+    wanted = [file for file in files if file.lower().endswith(tuple(endings))]
+    return wanted, sorted(set(files) - set(wanted))
+
+
+def _given_labels(labels: Any, count: int) -> list[int] | None:
+    if labels is None:
+        return None
+    if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise ValueError(
+            "`labels` must be 'inferred', None, or one integer for each file, got "
+            f"{describe(labels)}."
+        )
+    if len(labels) != count:
+        raise ValueError(f"There are {count_of(count, 'file')} but {len(labels)} labels.")
+    return [int(label) for label in labels]
+
+
+def split_index(
+    index: FolderIndex,
+    shuffle: bool,
+    seed: int | None,
+    validation_split: float | None,
+    subset: str | None,
+) -> list[FolderIndex]:
+    """Shuffle the files, and give the subset that is wanted: one index, or two for `"both"`.
+
+    The order for a seed is the one that Keras draws, so that both split a folder alike.
+
+    Raises:
+        ValueError: If the options contradict each other, or a part would be empty.
+    """
+    check_split(shuffle, seed, validation_split, subset)
+    order = list(range(len(index.paths)))
+    if shuffle:
+        drawn = random.SystemRandom().randrange(10**6) if seed is None else seed
+        np.random.RandomState(drawn).shuffle(order)
+    index = index.select(order)
+    if validation_split is None:
+        return [index]
+    cut = len(order) - int(validation_split * len(order))
+    if cut in (0, len(order)):
+        raise ValueError(
+            f"`validation_split={validation_split}` of {count_of(len(order), 'file')} leaves "
+            f"nothing to {'train' if cut == 0 else 'validate'} on."
+        )
+    parts = {
+        "training": index.select(range(cut)),
+        "validation": index.select(range(cut, len(order))),
+    }
+    return list(parts.values()) if subset == "both" else [parts[str(subset)]]
+
+
+def check_split(
+    shuffle: bool, seed: int | None, validation_split: float | None, subset: str | None
+) -> None:
+    """Refuse split options that contradict each other."""
+    if subset not in SUBSETS:
+        raise ValueError(f"`subset` must be one of {SUBSETS}, got {describe(subset)}.")
+    if (validation_split is None) != (subset is None):
+        raise ValueError(
+            "`validation_split` and `subset` go together, got "
+            f"validation_split={validation_split} and subset={subset!r}."
+        )
+    if validation_split is None:
+        return
+    if not 0 < validation_split < 1:
+        raise ValueError(f"`validation_split` must be in (0, 1), got {describe(validation_split)}.")
+    if shuffle and seed is None and subset != "both":
+        raise ValueError(
+            "With `validation_split` and shuffle=True, give `seed` too: otherwise the two subsets "
+            "are drawn from different orders and overlap."
+        )
+
+
+def labels_as_tensor(index: FolderIndex, label_mode: str | None) -> torch.Tensor | None:
+    """The labels in the form that `label_mode` asks for.
+
+    Shapes:
+        output: `(files,)` int64 for `"int"`, `(files, classes)` float32 for `"categorical"`,
+            `(files, 1)` float32 for `"binary"`
+    """
+    if index.labels is None or label_mode is None:
+        return None
+    labels = torch.tensor(index.labels, dtype=torch.int64)
+    if label_mode == "int":
+        return labels
+    if label_mode == "binary":
+        return labels.to(torch.float32)[:, None]
+    names = index.class_names or []
+    return torch.nn.functional.one_hot(labels, len(names)).to(torch.float32)
+
+
+def folder_batches(
+    index: FolderIndex,
+    make_source: Callable[[list[str], torch.Tensor | None], BatchSource],
+    *,
+    label_mode: str | None,
+    batch_size: int | None,
+    shuffle: bool,
+    seed: int | None,
+    validation_split: float | None,
+    subset: str | None,
+    verbose: bool,
+) -> Any:
+    """Split an index and make batches of each part; the validation part keeps one order.
+
+    Args:
+        index: The files.
+        make_source: Makes the source of batches from paths and label rows.
+        label_mode: The form of the labels.
+        batch_size: Rows in a batch.
+        shuffle: Whether to shuffle before the split, and the rest each epoch.
+        seed: Makes split and orders repeat.
+        validation_split: The share of files for validation.
+        subset: Which part is wanted.
+        verbose: Whether to print what was found.
+
+    Returns:
+        `Batches`, or a tuple of two for `subset="both"`.
+    """
+    check_label_mode(label_mode, index)
+    parts = split_index(index, shuffle, seed, validation_split, subset)
+    names = ("training", "validation") if subset == "both" else (subset,)
+    if verbose:
+        tell(index, dict(zip(names, parts, strict=True)))
+    made = []
+    for name, part in zip(names, parts, strict=True):
+        source = make_source(part.paths, labels_as_tensor(part, label_mode))
+        reorder = shuffle and name != "validation"
+        batches = Batches(source, batch_size=batch_size, shuffle=reorder, seed=seed)
+        batches.class_names, batches.class_counts = part.class_names, part.counts()
+        batches.file_paths = part.paths
+        made.append(batches)
+    return tuple(made) if subset == "both" else made[0]
+
+
+def check_label_mode(label_mode: str | None, index: FolderIndex) -> None:
+    """Refuse an unknown `label_mode`, and `"binary"` for other than two classes."""
+    if label_mode not in LABEL_MODES:
+        raise ValueError(f"`label_mode` must be one of {LABEL_MODES}, got {describe(label_mode)}.")
+    if label_mode == "binary" and index.labels is not None and len(index.class_names or []) != 2:
+        raise ValueError(f"label_mode='binary' needs two classes, got {index.class_names}.")
+
+
+def tell(index: FolderIndex, parts: Mapping[str | None, FolderIndex]) -> None:
+    """Print what was found: files, classes, what was left aside, and the parts in use."""
+    lines = [f"Found {count_of(len(index.paths), 'file')}"]
+    if index.class_names is not None:
+        counts = index.counts() or {}
+        classes = "1 class" if len(counts) == 1 else f"{len(counts):,} classes"
+        told = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:12])
+        lines[0] += f" belonging to {classes}: {told}{', …' if len(counts) > 12 else ''}"
+    if index.ignored:
+        more = ", …" if len(index.ignored) > 3 else ""
+        left_aside = count_of(len(index.ignored), "file")
+        lines.append(f"Left aside {left_aside}: {', '.join(index.ignored[:3])}{more}")
+    for name, part in parts.items():
+        if name is not None:
+            lines.append(f"Using {count_of(len(part.paths), 'file')} for {name}")
+    sys.stdout.write("\n".join(lines) + "\n")
