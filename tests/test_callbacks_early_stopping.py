@@ -157,3 +157,15 @@ def test_snapshot_is_a_copy_on_the_cpu_and_reuses_its_memory():
     assert torch.equal(model[0].weight, before)
     assert second["0.weight"].data_ptr() == memory
     assert second["1.num_batches_tracked"].dtype == torch.int64
+
+
+def test_weights_of_the_first_epoch_come_back_when_all_values_are_nan():
+    _, model = _fit([math.nan] * 3, patience=9, restore_best_weights=True)
+
+    assert model.weight == 1
+
+
+def test_training_never_stops_after_its_first_epoch():
+    stopping, _ = _fit([math.nan, math.nan, 0.5], patience=0)
+
+    assert stopping.stopped_epoch == 1

@@ -51,7 +51,7 @@ def test_sizes_are_root_mean_squares():
     assert_close(monitor.activations["2"][0], model(x).square().mean().sqrt().item())
 
 
-def test_every_nth_step_is_measured_and_hooks_are_gone_between():
+def test_every_nth_step_is_measured_and_hooks_are_gone_afterwards():
     model = nn.Sequential(nn.Linear(3, 2))
     monitor = GradientMonitor(every=3, verbose=0)
 

@@ -51,3 +51,13 @@ def test_plot_of_an_unknown_name_lists_what_there_is(history):
         history.plot(["accuracy"])
     with pytest.raises(ValueError, match="train first"):
         History().plot()
+
+
+def test_a_history_used_again_plots_its_last_run(history):
+    pytest.importorskip("matplotlib")
+
+    fake_fit([history], [{"loss": 0.2}])
+
+    assert history.history["loss"] == [0.5, 0.4, 0.3, 0.2]
+    assert history.to_frame()["loss"].tolist() == [0.2]
+    assert history.plot(["loss"]).axes[0].get_lines()[0].get_xydata().tolist() == [[1, 0.2]]

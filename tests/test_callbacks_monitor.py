@@ -99,3 +99,12 @@ def test_epochs_without_validation_are_passed_over():
 
     assert not model.stop_training
     assert stopping.best_epoch == 2
+
+
+def test_the_longest_name_decides():
+    metrics = [
+        SimpleNamespace(name="score", direction="down"),
+        SimpleNamespace(name="mean_score", direction="up"),
+    ]
+
+    assert direction_of("val_mean_score", metrics) == "up"

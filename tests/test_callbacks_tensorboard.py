@@ -175,3 +175,17 @@ def test_batch_hooks_exist_only_when_needed(tmp_path):
 def test_wrong_frequency_is_an_error():
     with pytest.raises(ValueError, match="`update_freq` must be"):
         TensorBoard(update_freq="step")
+
+
+def test_batch_curves_follow_batch_numbers_that_jump(tmp_path):
+    board = TensorBoard(tmp_path, write_graph=False, update_freq=4)
+    hooks = CallbackList([board], model=Net())
+
+    hooks.on_train_begin()
+    hooks.on_epoch_begin(0)
+    for batch in (2, 5, 8, 11):
+        hooks.on_train_batch_end(batch, {"loss": 1.0})
+    hooks.on_train_end()
+
+    points = _points(_read(tmp_path / "train"), "batch_loss")
+    assert [step for step, _ in points] == [6, 9, 12]

@@ -15,7 +15,7 @@ from torch import Tensor
 from kerasish.callbacks.base import Callback
 from kerasish.callbacks.console import say
 from kerasish.callbacks.gradient_words import Sizes, verdict
-from kerasish.callbacks.taps import StepTap
+from kerasish.callbacks.taps import GradientTap, OutputTap
 from kerasish.describe import describe
 
 
@@ -24,7 +24,7 @@ class GradientMonitor(Callback):
 
     The size of a gradient is its root mean square over the layer's weights, so that layers of all
     widths compare; the size of an activation is that of the layer's output. Measuring stays on the
-    device; numbers are read once an epoch. Steps in between cost nothing but a count.
+    device; numbers are read once an epoch.
 
     Args:
         every: Steps between measurements, counted across epochs.
@@ -53,22 +53,27 @@ class GradientMonitor(Callback):
             )
         self.every = every
         self.verbose = verbose
-        self._tap = StepTap(self._see_output, self._see_gradient)
+        self._outputs_tap = OutputTap(self._see_output)
+        self._gradients_tap = GradientTap(self._see_gradient)
         self._clear()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._clear()
+        self._outputs_tap.attach(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._step % self.every == 0 or self._postponed:
-            self._tap.attach(self.model)
+            self._outputs_tap.attach(self.model)
+            self._outputs_tap.active = True
+            self._gradients_tap.attach(self.model)
             # The weights of a lazy model exist after its first step only.
-            self._postponed = not self._tap.attached
+            self._postponed = not self._gradients_tap.attached
         self._step += 1
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._tap.attached:
-            self._tap.detach()
+        if self._outputs_tap.active:
+            self._outputs_tap.active = False
+            self._gradients_tap.detach()
             self._keep()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -81,7 +86,8 @@ class GradientMonitor(Callback):
             self._said = words
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._tap.detach()
+        self._outputs_tap.detach()
+        self._gradients_tap.detach()
         self._read()
 
     def report(self) -> str:

@@ -30,21 +30,54 @@ def weighted_layers(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-class StepTap:
-    """Hooks on a model's layers and parameters for the length of one step.
+class OutputTap:
+    """Forward hooks on a model's layers that report only while `active`.
+
+    They stay in place for a whole training: a step is planned once, and only layers that have hooks
+    by then are called one by one.
 
     Args:
-        on_output: Called with (layer name, output) after each layer's forward pass.
-        on_gradient: Called with (layer name, parameter name, gradient) as each becomes ready.
+        see: Called with (layer name, output) after a layer's forward pass.
     """
 
-    def __init__(
-        self,
-        on_output: Callable[[str, Tensor], None] | None = None,
-        on_gradient: Callable[[str, str, Tensor], None] | None = None,
-    ) -> None:
-        self.on_output = on_output
-        self.on_gradient = on_gradient
+    def __init__(self, see: Callable[[str, Tensor], None]) -> None:
+        self.active = False
+        self._see = see
+        self._handles: list[Handle] = []
+
+    def attach(self, model: nn.Module) -> None:
+        """Put the hooks in place, unless they are; a model without weights yet gets none."""
+        if not self._handles:
+            for name, layer in weighted_layers(model).items():
+                self._handles.append(layer.register_forward_hook(self._hook_for(name)))
+
+    def detach(self) -> None:
+        """Take the hooks away."""
+        self.active = False
+        _remove(self._handles)
+
+    def _hook_for(self, name: str) -> Callable[..., None]:
+        def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
+            # A pass without gradients inside a step (a metric's) is not what is asked about.
+            if not self.active or not torch.is_grad_enabled():
+                return
+            while isinstance(output, (list, tuple)) and output:
+                output = output[0]
+            if isinstance(output, Tensor) and output.is_floating_point():
+                self._see(name, output.detach())
+
+        return hook
+
+
+class GradientTap:
+    """Hooks on a model's parameters, for the length of one step.
+
+    Args:
+        see: Called with (layer name, parameter name, gradient) as each gradient becomes ready.
+    """
+
+    def __init__(self, see: Callable[[str, str, Tensor], None]) -> None:
+        self._see = see
         self._handles: list[Handle] = []
 
     @property
@@ -55,38 +88,25 @@ class StepTap:
     def attach(self, model: nn.Module) -> None:
         """Put the hooks in place; a model without weights yet gets none."""
         for name, layer in weighted_layers(model).items():
-            if self.on_output is not None:
-                self._handles.append(layer.register_forward_hook(self._output_hook(name)))
-            if self.on_gradient is None:
-                continue
             for inner, parameter in layer.named_parameters():
                 if parameter.requires_grad:
-                    hook = self._gradient_hook(name, f"{name}.{inner}" if name else inner)
+                    hook = self._hook_for(name, f"{name}.{inner}" if name else inner)
                     handle = parameter.register_post_accumulate_grad_hook(hook)
                     self._handles.append(handle)
 
     def detach(self) -> None:
         """Take the hooks away."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        _remove(self._handles)
 
-    def _output_hook(self, name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
-            assert self.on_output is not None
-            first = output
-            while isinstance(first, (list, tuple)) and first:
-                first = first[0]
-            # Evaluation inside a step (a validation pass, a metric) is not what is asked about.
-            if isinstance(first, Tensor) and first.is_floating_point() and torch.is_grad_enabled():
-                self.on_output(name, first.detach())
-
-        return hook
-
-    def _gradient_hook(self, layer: str, parameter: str) -> Callable[[Tensor], None]:
+    def _hook_for(self, layer: str, parameter: str) -> Callable[[Tensor], None]:
         def hook(weight: Tensor) -> None:
-            assert self.on_gradient is not None
             if weight.grad is not None:
-                self.on_gradient(layer, parameter, weight.grad.detach())
+                self._see(layer, parameter, weight.grad.detach())
 
         return hook
+
+
+def _remove(handles: list[Handle]) -> None:
+    for handle in handles:
+        handle.remove()
+    handles.clear()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from kerasish.callbacks.base import Callback, is_main_process
 from kerasish.callbacks.profiler import Profiler
 from kerasish.callbacks.rates import rates_of
-from kerasish.callbacks.taps import StepTap
+from kerasish.callbacks.taps import GradientTap
 from kerasish.describe import describe
 
 
@@ -77,7 +77,7 @@ class TensorBoard(Callback):
         self.write_gradients = write_gradients
         self._profiler = _profiler_for(profile_batch, self.log_dir)
         self._writers: dict[str, Any] = {}
-        self._tap = StepTap(on_gradient=self._see_gradient)
+        self._tap = GradientTap(self._see_gradient)
         self._sampling = False
         if (histogram_freq and write_gradients) or self._profiler:
             self.on_train_batch_begin = self._before_batch
@@ -102,7 +102,8 @@ class TensorBoard(Callback):
         self._writer("train")
         if self._profiler is not None:
             self._profiler.on_train_begin()
-        if self.write_graph:
+        self._example = _example_of(self.model) if self.write_graph else None
+        if self.write_graph and self._example is None:
             self._handle = self.model.register_forward_pre_hook(self._see_input)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -253,6 +254,21 @@ def _profiler_for(batches: int | tuple[int, int], log_dir: Path) -> Profiler | N
         return None
     first, last = (batches, batches) if isinstance(batches, int) else batches
     return Profiler(log_dir / "profile", start=first, steps=last - first + 1, verbose=0)
+
+
+def _example_of(model: Any) -> tuple[Tensor, ...] | None:
+    """Zeros of the shapes that a model declares; `None` if it declares none or leaves some open."""
+    declared = getattr(model, "inputs", None)
+    if not isinstance(declared, (list, tuple)) or not declared:
+        return None
+    shapes = [tuple(tensor.shape)[1:] for tensor in declared]
+    if any(size is None for shape in shapes for size in shape):
+        return None
+    device = next((p.device for p in model.parameters()), None)
+    return tuple(
+        torch.zeros((2, *shape), dtype=tensor.dtype, device=device)
+        for shape, tensor in zip(shapes, declared, strict=True)
+    )
 
 
 def _picture(weight: Tensor) -> Tensor | None:
