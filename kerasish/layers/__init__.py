@@ -83,7 +83,9 @@ from kerasish.layers.pooling import (
     MaxPooling3D,
 )
 from kerasish.layers.preprocessing import Rescaling
+from kerasish.layers.recurrent.bidirectional import Bidirectional
 from kerasish.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from kerasish.layers.recurrent.rnn import RNN
 from kerasish.layers.recurrent.sequences import GRU, LSTM, SimpleRNN
 from kerasish.layers.regularization import (
     ActivityRegularization,
@@ -129,6 +131,7 @@ __all__ = [
     "ELU",
     "GRU",
     "LSTM",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -147,6 +150,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "Bidirectional",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",

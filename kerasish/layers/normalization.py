@@ -21,7 +21,7 @@ from kerasish.layers.weights import KerasWeight
 class _Normalization(Layer):
     """What normalisations share: a torch module `norm` with an optional scale and offset."""
 
-    norm: nn.Module
+    norm: Any
 
     def __init__(
         self,

@@ -1,0 +1,156 @@
+"""RNN: any cell run over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerasish.layers.base import Layer
+from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.recurrent.cells import StackedRNNCells, _Cell, check_cell, initial_state
+from kerasish.layers.recurrent.states import StatefulMixin, as_states
+from kerasish.layers.recurrent.stepping import run_steps
+
+
+class RNN(StatefulMixin):
+    """Runs a cell over time, step by step.
+
+    `SimpleRNN`, `LSTM` and `GRU` do the same for their cells in one kernel, far faster.
+
+    Shapes:
+        input: `(batch, time, ...)`
+        output: `(batch, ...)`, or `(batch, time, ...)` if `return_sequences`
+
+    Args:
+        cell: Called on `(inputs, states)`, gives `(output, new_states)` and has a `state_size`; or
+            a list of such, which are stacked.
+        return_sequences: Whether to give all outputs rather than the last.
+        return_state: Whether to give the last states as well.
+        go_backwards: Whether to run from the last step to the first; outputs come in that order.
+        stateful: Whether each batch starts from the states that the last one ended with.
+        unroll: Accepted for Keras's sake.
+        zero_output_for_mask: Whether a masked step's output is zero rather than that of the step
+            before.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        ValueError: If `cell` is no cell.
+
+    Example:
+        >>> from kerasish.layers import LSTMCell
+        >>> RNN([LSTMCell(4), LSTMCell(2)])(torch.ones(3, 7, 5)).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
+        check_cell("RNN", cell)
+        self.cell = cell
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.unroll = unroll
+        self.zero_output_for_mask = zero_output_for_mask
+        self.input_spec = InputSpec(min_ndim=3, hint="Add a time axis.")
+        self.supports_masking = True
+
+    @property
+    def state_size(self) -> list[Any]:
+        """The size of each state."""
+        size = self.cell.state_size
+        return list(size) if isinstance(size, (list, tuple)) else [size]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the cell for one step."""
+        if isinstance(self.cell, Layer) and not self.cell.built:
+            self.cell.build((input_shape[0], *input_shape[2:]))
+
+    def get_initial_state(self, batch_size: int) -> list[Any]:
+        """The states that a batch starts from."""
+        states = initial_state(self.cell, torch.empty(batch_size, 0, dtype=self.compute_dtype))
+        return list(states) if isinstance(states, (list, tuple)) else [states]
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The input's mask on the sequence, none on a single output or on states."""
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        kept = mask if self.return_sequences else None
+        return [kept] + [None] * len(self.state_size) if self.return_state else kept
+
+    def forward(
+        self, sequences: Tensor, initial_state: Any = None, mask: Tensor | None = None
+    ) -> Any:
+        """Run over time.
+
+        Args:
+            sequences: `(batch, time, ...)`.
+            initial_state: A tensor, or a list of as many as there are states. `None` means those
+                of the cell, or where the last batch ended if `stateful`.
+            mask: `(batch, time)`, true where a step counts.
+
+        Returns:
+            The last output, or all if `return_sequences`; followed by the last states if
+            `return_state`.
+        """
+        x = sequences
+        if mask is not None:
+            mask = mask.to(torch.bool).reshape(x.shape[:2])
+        if self.go_backwards:
+            x = x.flip(1)
+            mask = None if mask is None else mask.flip(1)
+        states = self._first_states(x, initial_state)
+        with self._held_masks():
+            outputs, output, states = run_steps(
+                self._step,
+                x,
+                states,
+                mask,
+                zero_output_for_mask=self.zero_output_for_mask,
+                last_only=not self.return_sequences,
+            )
+        if self.stateful:
+            self.carry(states)
+        result = outputs if self.return_sequences else output
+        return (result, *states) if self.return_state else result
+
+    def _first_states(self, x: Tensor, given: Any) -> list[Any]:
+        if given is not None:
+            return as_states(given, x)
+        states = self.carried(x)
+        if states is None:
+            states = initial_state(self.cell, x)
+        return list(states) if isinstance(states, (list, tuple)) else [states]
+
+    def _step(self, x: Tensor, states: list[Any]) -> tuple[Tensor, list[Any]]:
+        # Past Layer.__call__, whose checks and casts are done once for the whole sequence.
+        call = nn.Module.__call__ if isinstance(self.cell, Layer) else type(self.cell).__call__
+        output, after = call(self.cell, x, states)
+        return output, list(after) if isinstance(after, (list, tuple)) else [after]
+
+    @contextmanager
+    def _held_masks(self) -> Iterator[None]:
+        """Let cells draw one dropout mask for the whole sequence."""
+        modules = self.cell.modules() if isinstance(self.cell, nn.Module) else ()
+        cells = [cell for cell in modules if isinstance(cell, _Cell)]
+        for cell in cells:
+            cell.held_masks = {}
+        try:
+            yield
+        finally:
+            for cell in cells:
+                cell.held_masks = None
