@@ -201,7 +201,7 @@ def sparsemax(x: torch.Tensor, axis: int = -1) -> torch.Tensor:
 
     Reference: Martins and Astudillo (2016), "From Softmax to Sparsemax".
     """
-    ordered = torch.sort(x, dim=axis, descending=True).values
+    ordered = torch.sort(x, dim=axis, descending=True)[0]
     rank = torch.cumsum(torch.ones_like(ordered), dim=axis)
     excess = torch.cumsum(ordered, dim=axis) - 1
     support = (rank * ordered > excess).to(x.dtype)

@@ -124,7 +124,11 @@ def cdist(x: TensorLike, y: TensorLike) -> torch.Tensor:
 @recorded
 def corrcoef(x: TensorLike) -> torch.Tensor:
     """The correlation of each row with each."""
-    return torch.corrcoef(as_float(x))
+    rows = torch.atleast_2d(as_float(x))
+    rows = rows - rows.mean(dim=1, keepdim=True)
+    covariance = rows @ rows.mH
+    norms = torch.linalg.vector_norm(rows, dim=1)
+    return torch.squeeze(covariance / (norms[:, None] * norms))
 
 
 @recorded

@@ -130,6 +130,8 @@ def ctc_loss(
         mask_index: The class that stands for "no label".
     """
     output = as_float(output).to(torch.float32)
+    if output.is_meta:  # torch's kernel needs data even to tell the shape
+        return output.new_empty(len(output))
     lengths = [convert_to_tensor(v).to(torch.int64) for v in (output_length, target_length)]
     return F.ctc_loss(
         torch.log_softmax(output, dim=-1).transpose(0, 1),
@@ -198,8 +200,11 @@ def _decode_greedy(
 def _decode_beams(
     scores: torch.Tensor, lengths: torch.Tensor, beam_width: int, top_paths: int, mask_index: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    logs = torch.log_softmax(scores, dim=-1).double().cpu()
     batch, time, _ = scores.shape
+    if scores.is_meta:  # the search reads numbers; its shapes are known without
+        paths = torch.empty(top_paths, batch, time, dtype=torch.int64, device="meta")
+        return paths, scores.new_empty(batch, top_paths)
+    logs = torch.log_softmax(scores, dim=-1).double().cpu()
     paths = torch.full((top_paths, batch, time), -1, dtype=torch.int64)
     totals = torch.full((batch, top_paths), -torch.inf)
     for row, length in enumerate(lengths.tolist()):

@@ -11,6 +11,9 @@ import torch
 from kerasish.describe import describe
 from kerasish.ops.tensors import TensorLike, convert_to_tensor, recorded
 
+# What "..." becomes outside brackets: as many axes as it stands for, not one axis made of them.
+_SPREAD = "*"
+
 
 @recorded
 def rearrange(tensor: TensorLike, pattern: str, **axes_lengths: int) -> torch.Tensor:
@@ -55,8 +58,9 @@ def _groups(side: str, pattern: str) -> list[list[str]]:
     tokens = re.findall(r"\([^()]*\)|\.\.\.|\w+|\S", side)
     groups = []
     for token in tokens:
-        inner = token[1:-1].split() if token.startswith("(") and token.endswith(")") else [token]
-        if not all(name == "..." or re.fullmatch(r"\w+", name) for name in inner):
+        is_group = token.startswith("(") and token.endswith(")")
+        inner = token[1:-1].split() if is_group else [_SPREAD if token == "..." else token]
+        if not all(name in ("...", _SPREAD) or re.fullmatch(r"\w+", name) for name in inner):
             raise ValueError(f"rearrange: '{token}' in '{pattern}' is not an axis.")
         groups.append([name for name in inner if name != "1"])
     return groups
@@ -64,15 +68,15 @@ def _groups(side: str, pattern: str) -> list[list[str]]:
 
 def _fill_ellipsis(before: list, after: list, x: torch.Tensor, pattern: str) -> tuple[list, list]:
     extra: list[str] = []
-    if ["..."] in before:
+    if [_SPREAD] in before:
         extra = [f"...{i}" for i in range(x.ndim - len(before) + 1)]
-        place = before.index(["..."])
+        place = before.index([_SPREAD])
         before = [*before[:place], *([name] for name in extra), *before[place + 1 :]]
     if len(before) != x.ndim:
         raise ValueError(f"rearrange: '{pattern}' does not fit {describe(x)}.")
     filled: list[list[str]] = []
     for group in after:
-        if group == ["..."]:
+        if group == [_SPREAD]:
             filled.extend([name] for name in extra)
         else:
             filled.append([n for name in group for n in (extra if name == "..." else [name])])

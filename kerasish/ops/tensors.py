@@ -40,6 +40,8 @@ def recorded(function: Callable[P, R]) -> Callable[P, R]:
         if found is None:
             return function(*args, **kwargs)
         kind = type(found)
+        # A graph keeps tensors as its constants, but can't write down arrays.
+        args, kwargs = _arrays_as_tensors(args), _arrays_as_tensors(kwargs)
         return kind.__torch_function__(call, (kind,), args, kwargs)
 
     return call
@@ -57,6 +59,16 @@ def _first_symbolic(value: Any) -> Any:
     return next(
         (found for child in children if (found := _first_symbolic(child)) is not None), None
     )
+
+
+def _arrays_as_tensors(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return convert_to_tensor(value)
+    if type(value) in (list, tuple):
+        return type(value)(_arrays_as_tensors(item) for item in value)
+    if type(value) is dict:
+        return {key: _arrays_as_tensors(item) for key, item in value.items()}
+    return value
 
 
 def convert_to_tensor(
@@ -179,7 +191,7 @@ def as_float(x: TensorLike) -> torch.Tensor:
 
 
 def operands(x1: TensorLike, x2: TensorLike) -> tuple[Any, Any]:
-    """Both as tensors, but for a number beside a tensor: that stays, and takes the tensor's type."""
+    """Both as tensors, but for a number beside a tensor, which takes the tensor's type."""
     if isinstance(x1, (bool, int, float, complex)) and is_tensor(x2):
         return x1, x2
     if isinstance(x2, (bool, int, float, complex)) and is_tensor(x1):

