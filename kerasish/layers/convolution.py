@@ -66,6 +66,11 @@ class BaseConvolution(SpatialLayer):
         # Where torch can pad inside the convolution, it does; else `pad` comes first.
         self.fixed_padding = self._fixed_padding()
 
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it is one call of a torch module, whatever the input's size."""
+        return self.fixed_padding is not None
+
     def _fixed_padding(self) -> tuple[int, ...] | None:
         if self.padding == "same":
             return fixed_same_padding(self.kernel_size, self.strides, self.dilation_rate)

@@ -31,6 +31,8 @@ class GlobalPooling(SpatialLayer):
 class GlobalMaxPooling(GlobalPooling):
     """The largest value of each channel; see `GlobalPooling` for the arguments."""
 
+    is_transparent = True
+
     def forward(self, x: Tensor) -> Tensor:
         """Take the largest value over the spatial axes."""
         return x.amax(self.spatial_axes, self.keepdims)
@@ -38,6 +40,8 @@ class GlobalMaxPooling(GlobalPooling):
 
 class GlobalAveragePooling(GlobalPooling):
     """The mean of each channel; see `GlobalPooling` for the arguments."""
+
+    is_transparent = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Take the mean over the spatial axes."""
@@ -104,6 +108,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
 
     rank = 1
     supports_masking = True
+    is_transparent = True
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """No mask: the steps are gone."""
@@ -161,6 +166,7 @@ class AdaptivePooling(SpatialLayer):
         ValueError: If a size is not a positive integer.
     """
 
+    is_transparent = True
     modules_by_rank: ClassVar[dict[int, Any]]
 
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any) -> None:

@@ -57,6 +57,7 @@ class ElementwiseMerge(Merge):
         **kwargs: Those of `Layer`.
     """
 
+    is_transparent = True
     combine: ClassVar[Callable[[Any, Any], Any]]
 
     def check_shapes(self, shapes: list[tuple[int | None, ...]]) -> None:
@@ -151,6 +152,7 @@ class Multiply(ElementwiseMerge):
         tensor([[ 8., 15.]])
     """
 
+    is_transparent = True
     combine = staticmethod(torch.mul)
 
     def forward(self, inputs: list[Tensor], mask: list[Tensor | None] | None = None) -> Tensor:
@@ -228,6 +230,8 @@ class Concatenate(Merge):
         torch.Size([1, 5, 5])
     """
 
+    is_transparent = True
+
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
@@ -287,6 +291,7 @@ class Dot(Merge):
         tensor([[11.]])
     """
 
+    is_transparent = True
     fewest = 2
 
     def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
@@ -323,12 +328,12 @@ class Dot(Merge):
         a, b = (axis % t.dim() for axis, t in zip(self.axis_pair, inputs, strict=True))
         if self.normalize:
             x, y = F.normalize(x, dim=a), F.normalize(y, dim=b)
-        # Axis numbers name the letters: 0 is the batch, 1 the axis summed over, then all others.
-        others = iter(range(2, x.dim() + y.dim()))
-        names_x = [0, *(1 if i == a else next(others) for i in range(1, x.dim()))]
-        names_y = [0, *(1 if i == b else next(others) for i in range(1, y.dim()))]
-        kept = [0, *(name for name in names_x + names_y if name > 1)]
-        result = torch.einsum(x, names_x, y, names_y, kept)
+        # One letter for each axis: "a" is the batch, "b" the axis summed over.
+        others = iter("cdefghijklmnopqrstuvwxyz")
+        of_x = "a" + "".join("b" if i == a else next(others) for i in range(1, x.dim()))
+        of_y = "a" + "".join("b" if i == b else next(others) for i in range(1, y.dim()))
+        kept = "a" + (of_x + of_y).replace("a", "").replace("b", "")
+        result = torch.einsum(f"{of_x},{of_y}->{kept}", x, y)
         return result.unsqueeze(-1) if result.dim() == 1 else result
 
 

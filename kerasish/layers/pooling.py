@@ -52,6 +52,11 @@ class Pooling(SpatialLayer):
         self.padding = one_of(self, "padding", padding, ("valid", "same"))
         self.pool = self.modules_by_rank[self.rank](self.pool_size, self.strides, **self.options)
 
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it is one call of a torch module, whatever the input's size."""
+        return self.padding == "valid"
+
     def transform(self, x: Tensor) -> Tensor:
         """Pool, channels first."""
         return self.pool(x) if self.padding == "valid" else self._pool_same(x)

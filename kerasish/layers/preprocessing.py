@@ -28,6 +28,10 @@ class Rescaling(Layer):
         tensor([[0.0000, 0.2000, 1.0000]])
     """
 
+    is_transparent = True
+    _scale: Tensor | None
+    _offset: Tensor | None
+
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scale = scale

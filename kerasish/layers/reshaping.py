@@ -37,6 +37,8 @@ class Flatten(Layer):
         (None, 60)
     """
 
+    is_transparent = True
+
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._given = data_format
@@ -80,6 +82,8 @@ class Reshape(Layer):
         (None, 1, 28, 28)
     """
 
+    is_transparent = True
+
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         shape = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
@@ -104,12 +108,9 @@ class Reshape(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reshape each sample."""
-        shape = self.target_shape
-        if -1 in shape:
-            # Found here, because torch cannot find it for a batch without samples.
-            known = max(math.prod(size for size in shape if size != -1), 1)
-            shape = [math.prod(x.shape[1:]) // known if s == -1 else s for s in shape]
-        return x.reshape(x.shape[0], *shape)
+        # Not reshape(), which cannot find -1 for a batch without samples.
+        x = x.flatten(1) if x.dim() > 1 else x.unsqueeze(1)
+        return x.unflatten(1, self.target_shape) if self.target_shape else x.squeeze(1)
 
 
 class Permute(Layer):
@@ -127,6 +128,8 @@ class Permute(Layer):
         >>> Permute((2, 1)).compute_output_shape((None, 10, 64))
         (None, 64, 10)
     """
+
+    is_transparent = True
 
     def __init__(self, dims: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -160,6 +163,8 @@ class RepeatVector(Layer):
         >>> RepeatVector(3).compute_output_shape((None, 5))
         (None, 3, 5)
     """
+
+    is_transparent = True
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -210,6 +215,8 @@ class ZeroPadding(SpatialLayer):
     Raises:
         ValueError: If `padding` is none of these.
     """
+
+    is_transparent = True
 
     def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format=data_format, **kwargs)

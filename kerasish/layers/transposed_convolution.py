@@ -110,6 +110,9 @@ class TransposedConvolution(BaseConvolution):
         extra: tuple = (None,) * self.rank if self.output_padding is None else self.output_padding
         windows = zip(self.kernel_size, self.strides, self.dilation_rate, extra, strict=True)
         self.crops = [transposed_crops(*w[:3], self.padding, w[3]) for w in windows]
+        uneven = [before - after if after > before else None for before, after in self.crops]
+        ends = (slice(None), slice(None), *(slice(None, end) for end in uneven))
+        self._ends = ends if any(uneven) else None
 
     def _checked_output_padding(self, value: Sizes | None) -> tuple[int, ...] | None:
         if value is None:
@@ -121,6 +124,11 @@ class TransposedConvolution(BaseConvolution):
                 f"{amounts} and {self.strides}."
             )
         return amounts
+
+    @property
+    def is_transparent(self) -> bool:
+        """Always: what is cut does not depend on the input's size."""
+        return True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the torch module for the input's channels; it cuts what it can by itself."""
@@ -158,10 +166,7 @@ class TransposedConvolution(BaseConvolution):
     def transform(self, x: Tensor) -> Tensor:
         """Spread the input, channels first, and cut the end where torch cannot."""
         y = self.conv(x)
-        for axis, (before, after) in enumerate(self.crops, start=2):
-            if after > before:
-                y = y.narrow(axis, 0, y.shape[axis] - (after - before))
-        return y
+        return y if self._ends is None else y[self._ends]
 
 
 class Conv1DTranspose(TransposedConvolution):

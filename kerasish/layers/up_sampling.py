@@ -32,6 +32,11 @@ class UpSampling(SpatialLayer):
         super().__init__(data_format=data_format, **kwargs)
         self.size = sizes(self, "size", size, self.rank)
 
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it makes the same calls whatever the input's size."""
+        return not self.interpolation.startswith("lanczos")
+
     def transform(self, x: Tensor) -> Tensor:
         """Repeat or interpolate, channels first."""
         if self.interpolation == "nearest":
@@ -41,11 +46,10 @@ class UpSampling(SpatialLayer):
             for axis, factor in enumerate(self.size, start=2):
                 x = _lanczos(x, axis, factor, lobes)
             return x
-        size = [length * factor for length, factor in zip(x.shape[2:], self.size, strict=True)]
         # With `antialias` torch's cubic is Keras's: a = -0.5, and no pixel repeated at the border.
         cubic = self.interpolation == "bicubic"
         return F.interpolate(
-            x, size=size, mode=self.interpolation, align_corners=False, antialias=cubic
+            x, scale_factor=self.size, mode=self.interpolation, align_corners=False, antialias=cubic
         )
 
 
@@ -68,7 +72,7 @@ def _lanczos(x: Tensor, axis: int, factor: int, lobes: int) -> Tensor:
     weights = torch.sinc(distance) * torch.sinc(distance / lobes)
     weights = weights.masked_fill(distance.abs() >= lobes, 0.0)
     weights = (weights / weights.sum(dim=1, keepdim=True)).to(x.dtype)
-    return torch.tensordot(x, weights, dims=([axis], [1])).movedim(-1, axis)
+    return (x.movedim(axis, -1) @ weights.T).movedim(-1, axis)
 
 
 class UpSampling1D(UpSampling):
