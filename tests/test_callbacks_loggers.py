@@ -9,7 +9,7 @@ import pytest
 import torch
 from fake_fit import fake_fit
 
-from kerasish.callbacks import JSONLogger, RemoteMonitor, TerminateOnNaN
+from kerasish.callbacks import JSONLogger, RemoteMonitor
 
 
 def test_json_logger_writes_an_object_per_epoch(tmp_path):
@@ -86,28 +86,3 @@ def test_remote_monitor_warns_when_nobody_answers():
 def test_remote_monitor_takes_web_addresses_only():
     with pytest.raises(ValueError, match="must begin with http"):
         RemoteMonitor("file:///etc")
-
-
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_training_ends_when_the_loss_is_no_number(loss, capsys):
-    losses = [1.0, loss, 0.5, 0.4]
-
-    model = fake_fit(
-        [TerminateOnNaN()],
-        [{"loss": 1.0}] * 2,
-        steps=2,
-        batch_logs=lambda epoch, batch: {"loss": losses[2 * epoch + batch]},
-    )
-
-    assert model.stop_training
-    assert model.weight == 1
-    assert f"the loss is {loss} after batch 2; training ends." in capsys.readouterr().out
-
-
-def test_a_loss_that_is_no_number_raises_when_asked():
-    with pytest.raises(RuntimeError, match=r"the loss is nan after batch 1\. Try a smaller"):
-        fake_fit(
-            [TerminateOnNaN(raise_error=True)],
-            [{"loss": 1.0}],
-            batch_logs=lambda *_: {"loss": math.nan},
-        )

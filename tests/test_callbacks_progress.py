@@ -177,6 +177,7 @@ def test_finished_line_names_everything_where_there_is_room():
 
     wide = finished_lines("Epoch 3/10  12s 31ms/step", values, 120)
     narrow = finished_lines("Epoch 3/10  12s 31ms/step", values, 79)
+    close = finished_lines("Epoch  3/10  1.2s 0.31ms/step", values, 79)
     narrower = finished_lines("Epoch 3/10  12s 31ms/step", values, 50)
 
     assert wide == (
@@ -190,12 +191,16 @@ def test_finished_line_names_everything_where_there_is_room():
         ["Epoch 3/10  12s 31ms/step  loss 0.4321 val 0.3900  accuracy 0.8712 val 0.8900"],
         1,
     )
+    assert close == (
+        ["Epoch  3/10  1.2s 0.31ms/step  loss 0.432 val 0.390  accuracy 0.871 val 0.890"],
+        2,
+    )
     assert narrower == (
         [
             "Epoch 3/10  12s 31ms/step  loss 0.4321 val 0.3900",
             "    accuracy 0.8712 val 0.8900",
         ],
-        2,
+        3,
     )
 
 

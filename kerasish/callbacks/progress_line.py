@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Values = Sequence[tuple[str, float]]
@@ -94,33 +94,33 @@ def finished_lines(
         values: Names and numbers; a `val_` name may be put beside its training twin.
         width: Columns there are.
         style: The style of earlier lines, which later ones keep or pass: 0 names everything, 1
-            writes `loss 0.5 val 0.6`, 2 takes more lines too.
+            writes `loss 0.5000 val 0.6000`, 2 with fewer digits, 3 with four on several lines.
 
     Returns:
         The lines, and the style they are in.
     """
     named = [f"{name} {number(value)}" for name, value in values]
-    for candidate, texts in ((0, named), (1, _paired(values))):
+    for candidate, texts in enumerate((named, _paired(values, number), _paired(values, short))):
         line = "  ".join([head, *texts])
         if style <= candidate and cells(line) <= width:
             return [line], candidate
     lines = [head]
-    for text in _paired(values):
+    for text in _paired(values, number):
         if cells(lines[-1]) + 2 + cells(text) <= width:
             lines[-1] += "  " + text
         else:
             lines.append("    " + text)
-    return lines, 2
+    return lines, 3
 
 
-def _paired(values: Values) -> list[str]:
+def _paired(values: Values, written: Callable[[object], str]) -> list[str]:
     numbers = dict(values)
     texts = []
     for name, value in values:
         if name.startswith("val_") and name[4:] in numbers:
             continue
-        twin = f" val {number(numbers['val_' + name])}" if f"val_{name}" in numbers else ""
-        texts.append(f"{name} {number(value)}{twin}")
+        twin = f" val {written(numbers['val_' + name])}" if f"val_{name}" in numbers else ""
+        texts.append(f"{name} {written(value)}{twin}")
     return texts
 
 
@@ -167,6 +167,13 @@ def number(value: object) -> str:
     if size == 0 or 1e-3 <= size < 1e3:
         return f"{value:.4f}"
     return f"{value:.2e}" if size < 1 else f"{value:.4g}"
+
+
+def short(value: object) -> str:
+    """A number in fewer letters still: three decimals where they tell enough."""
+    if isinstance(value, (int, float)) and 0.1 <= abs(value) < 1e3:
+        return f"{value:.3f}"
+    return number(value)
 
 
 def clock(seconds: float) -> str:
