@@ -99,20 +99,21 @@ def sigmoid(x: torch.Tensor) -> torch.Tensor:
     """`1 / (1 + exp(-x))`; the result remembers `x`, so that a loss can work from the logits."""
     if has_torch_function_unary(x):  # a graph records this function, not the torch call inside it
         return handle_torch_function(sigmoid, (x,), x)
-    return _with_logits(torch.sigmoid(x), x)
+    return _with_logits(torch.sigmoid(x), x, "sigmoid")
 
 
 def softmax(x: torch.Tensor, axis: int = -1) -> torch.Tensor:
     """`exp(x) / sum(exp(x))` along `axis`; the result remembers `x` for the loss, as in sigmoid."""
     if has_torch_function_unary(x):
         return handle_torch_function(softmax, (x,), x, axis=axis)
-    return _with_logits(torch.softmax(x, dim=axis), x)
+    return _with_logits(torch.softmax(x, dim=axis), x, "softmax")
 
 
-def _with_logits(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    # log(softmax(x)) loses digits: cross-entropies look for this attribute and start from x.
+def _with_logits(y: torch.Tensor, x: torch.Tensor, activation: str) -> torch.Tensor:
+    # log(softmax(x)) loses digits: cross-entropies look for these attributes and start from x.
     if not torch.compiler.is_compiling():
         y._logits = x  # pyright: ignore[reportAttributeAccessIssue]
+        y._logits_of = activation  # pyright: ignore[reportAttributeAccessIssue]
     return y
 
 

@@ -100,14 +100,19 @@ def identifier(name: str) -> str:
 
 
 def compile_graph(graph: fx.Graph, label: str) -> Callable:
-    """Make the graph's Python function, `forward(self, *inputs)`, with a source for tracebacks."""
+    """Make the graph's Python function, `forward(self, *inputs)`."""
     code = graph.python_code("self")
-    filename = f"<forward of {label} #{next(_sources)}>"
-    namespace: dict[str, Any] = {"torch": torch, "__builtins__": builtins, **code.globals}
-    exec(compile(code.src, filename, "exec"), namespace)
-    lines = code.src.splitlines(keepends=True)
-    linecache.cache[filename] = (len(code.src), None, lines, filename)
-    return namespace["forward"]
+    return compile_source(code.src, code.globals, label, "forward")
+
+
+def compile_source(source: str, names: dict[str, Any], label: str, function: str) -> Callable:
+    """Run generated source and return one function of it; tracebacks show its lines."""
+    filename = f"<{function} of {label} #{next(_sources)}>"
+    namespace: dict[str, Any] = {"torch": torch, "__builtins__": builtins, **names}
+    exec(compile(source, filename, "exec"), namespace)
+    lines = source.splitlines(keepends=True)
+    linecache.cache[filename] = (len(source), None, lines, filename)
+    return namespace[function]
 
 
 def readable_code(graph: fx.Graph) -> str:

@@ -11,6 +11,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from kerasish.describe import describe
 from kerasish.graph.abstract import RUNS, merge_shapes, run_without_data, stand_ins
 
 _counter = itertools.count()
+_parameters_allowed = False
 
 
 class Node:
@@ -238,8 +240,7 @@ def symbolic_leaves(value: Any) -> Iterator[Symbolic]:
 def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
     """Apply a function to every leaf of nested lists, tuples, dicts and slices."""
     if isinstance(value, tuple):
-        items = [map_nested(function, item) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        return _same_kind(value, [map_nested(function, item) for item in value])
     if isinstance(value, list):
         return [map_nested(function, item) for item in value]
     if isinstance(value, dict):
@@ -247,6 +248,17 @@ def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(value, slice):
         return slice(*(map_nested(function, p) for p in (value.start, value.stop, value.step)))
     return function(value)
+
+
+def _same_kind(original: list | tuple, items: list) -> Any:
+    """The items as a list, tuple, named tuple or torch result (`x.max(dim)` has `.values`)."""
+    if isinstance(original, list):
+        return items
+    if hasattr(original, "_fields"):
+        return type(original)(*items)
+    if type(original).__module__ == "torch.return_types":
+        return type(original)(items)
+    return tuple(items)
 
 
 def record_method(tensor: Symbolic, method: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -280,8 +292,20 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
     return node.outputs
 
 
+@contextmanager
+def recording_parameters() -> Iterator[None]:
+    """While active, recorded calls may take parameters: a layer's own code is being followed."""
+    global _parameters_allowed
+    _parameters_allowed, was = True, _parameters_allowed
+    try:
+        yield
+    finally:
+        _parameters_allowed = was
+
+
 def _check_arguments(node: Node) -> None:
-    if any(isinstance(value, torch.nn.Parameter) for value in node.args):
+    is_parameter = any(isinstance(value, torch.nn.Parameter) for value in node.args)
+    if is_parameter and not _parameters_allowed:
         raise TypeError(
             f"{node.name}() met a symbolic tensor beside a torch parameter: a plain torch module was "
             "called on a symbolic tensor. Wrap it: layers.TorchModule(module)(x)."
@@ -316,10 +340,7 @@ def _wrap(node: Node, samples: tuple) -> Any:
         known = len(set(samples)) == 1 and not computed
         return first if known else SymbolicNumber(node, samples)
     if isinstance(first, (tuple, list)):
-        items = [_item(node, samples, i) for i in range(len(first))]
-        if hasattr(first, "_fields"):
-            return type(first)(*items)  # type: ignore[call-arg]
-        return list(items) if isinstance(first, list) else tuple(items)
+        return _same_kind(first, [_item(node, samples, i) for i in range(len(first))])
     if isinstance(first, dict):
         return {key: _item(node, samples, key) for key in first}
     if first is None:

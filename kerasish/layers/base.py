@@ -68,6 +68,10 @@ class Layer(nn.Module):
     # Whether integers are indices or categories to this layer, rather than numbers to compute with.
     takes_integers: ClassVar[bool] = False
 
+    # Whether forward() is straight-line code, whatever the mode and the input's shape, so that a
+    # model may call what it calls instead of the layer.
+    is_transparent: ClassVar[bool] = False
+
     _call_parameters: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -81,6 +85,8 @@ class Layer(nn.Module):
             cls._call_parameters = frozenset(inspect.signature(cls.__dict__["call"]).parameters)
         if "build" in own:
             cls.build = _finishing(own["build"])
+        if ("forward" in own or "call" in own) and "is_transparent" not in own:
+            cls.is_transparent = False  # new code: its author has not said so
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
         self = super().__new__(cls)
@@ -125,6 +131,7 @@ class Layer(nn.Module):
         self._trainable = trainable
         self._direct = False  # whether a plain call may go straight to forward()
         self._ranks = range(64)  # the numbers of axes that a straight call may have
+        self._version = 0  # counts changes of attributes, after which expanded code is stale
         self._build_depth = 0
         self._added: dict[int, dict] = {}
         self._losses: list[Tensor] = []
@@ -207,6 +214,8 @@ class Layer(nn.Module):
         return tensor
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name != "training" and name[0] != "_":
+            self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
         # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
         if isinstance(value, Tensor) and "_added" in self.__dict__:
             made = self._added.get(id(value))

@@ -129,6 +129,7 @@ class Dense(Layer):
         torch.Size([2, 4])
     """
 
+    is_transparent = True
     linear: nn.Linear
 
     def __init__(
@@ -316,6 +317,8 @@ class Activation(Layer):
         tensor([[0., 2.]])
     """
 
+    is_transparent = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
@@ -328,6 +331,8 @@ class Activation(Layer):
 
 class Identity(Layer):
     """Gives back its input."""
+
+    is_transparent = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

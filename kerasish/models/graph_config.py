@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 from kerasish.graph.build import nodes_between
-from kerasish.graph.symbolic import Symbolic, map_nested, record
-from kerasish.registry import NotSerializableError, deserialize, torch_function_name
+from kerasish.graph.symbolic import Node, Symbolic, map_nested, record
+from kerasish.layers.core import Input
+from kerasish.registry import NotSerializableError, deserialize, serialize
 
 
 def graph_to_config(model: Any) -> dict[str, Any]:
@@ -31,15 +32,10 @@ def graph_to_config(model: Any) -> dict[str, Any]:
         if isinstance(node.target, nn.Module):
             target = {"layer": node.target.name}
             layers[node.target.name] = node.target
-        elif (name := torch_function_name(node.target)) is not None:
-            target = {"function": name}
         elif node.target is getattr:
             target = {"attribute": node.args[1]}
         else:
-            raise NotSerializableError(
-                f"The graph calls {node.name}(), which a file cannot name. Put it into a layer, "
-                "or save only the weights with save_weights()."
-            )
+            target = {"function": _function_config(node)}
         args, kwargs = map_nested(refer, (node.args, node.kwargs))
         nodes.append({"target": target, "args": args, "kwargs": kwargs})
     return {
@@ -60,8 +56,6 @@ def graph_from_config(config: dict[str, Any], custom_objects: dict | None = None
     Returns:
         The structures of symbolic inputs and outputs.
     """
-    from kerasish.layers.core import Input
-
     def restore(value: Any) -> Any:
         return deserialize(value, {**(custom_objects or {}), "_Reference": _Reference})
 
@@ -80,12 +74,19 @@ def graph_from_config(config: dict[str, Any], custom_objects: dict | None = None
         elif "attribute" in target:
             values.append(record(getattr, args, kwargs))
         else:
-            function = deserialize(
-                {"class_name": "function", "module": "torch", "config": target["function"]}
-            )
-            values.append(record(function, args, kwargs))
+            values.append(record(deserialize(target["function"], custom_objects), args, kwargs))
     inputs = map_nested(fill, restore(config["input_structure"]))
     return inputs, map_nested(fill, restore(config["output_structure"]))
+
+
+def _function_config(node: Node) -> Any:
+    try:
+        return serialize(node.target)
+    except NotSerializableError as error:
+        raise NotSerializableError(
+            f"The graph calls {node.name}(), which a file cannot name. Put it into a layer, "
+            "or save only the weights with save_weights()."
+        ) from error
 
 
 class _Reference:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor, fx, nn
 
 from kerasish.describe import describe
 from kerasish.graph.build import compile_graph, identifier, nodes_between, readable_code, to_fx
+from kerasish.graph.expand import BoundFunction, expand, expanded_graph, has_hooks
 from kerasish.graph.symbolic import Node, SymbolicTensor, map_nested, symbolic_leaves
 from kerasish.layers.base import Layer
 from kerasish.layers.core import InputLayer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.models.model import Model
+from kerasish.models.twin import torch_twin
 
 
 class GraphModel(Model):
@@ -32,13 +35,15 @@ class GraphModel(Model):
         self._input_structure, self._output_structure = inputs, outputs
         self._input_list = list(symbolic_leaves(inputs))
         self._input_dtypes = [tensor.dtype for tensor in self._input_list]
-        if inputs is self._input_list[0]:
+        self._is_single = inputs is self._input_list[0]
+        if self._is_single:
             self.input_spec = InputSpec(shape=inputs.shape)
         self.takes_integers = not self._input_dtypes[0].is_floating_point
         self._graph: fx.Graph | None = None
         self._function: Any = None
         self._masked_function: Any = None
         self._constants: list[Tensor] = []
+        self._short: tuple[int, BoundFunction] | None = None
 
     def _require_graph(self) -> None:
         if self.__dict__.get("_output_structure") is None:
@@ -120,6 +125,34 @@ class GraphModel(Model):
         if self._function is None:
             self._compile_graph()
         return self._function(self, *self._arrange(inputs))
+
+    def shortest_forward(self) -> Callable[[Any], Any]:
+        """`self(x)` for one tensor of the declared type, without the calls of layers around it.
+
+        Layers whose code is straight are opened into the torch modules they call; with hooks on
+        them, they are called as they are. Good for as long as no module is replaced and no hook
+        added.
+        """
+        modules = list(self.modules())
+        if not self._is_single or has_hooks(modules):
+            return self
+        layers = [m for m in modules if isinstance(m, Layer)]
+        version = sum(layer._version for layer in layers if layer is not self)
+        if self._short is None or self._short[0] != version:
+            outputs = expand(self._input_list, self._output_structure, _may_open)
+            graph = expanded_graph(self, self._input_list, outputs)
+            self._short = (version, BoundFunction(graph, self.name))
+        function = self._short[1].bound_to(self)
+        model, dtype = self, self._input_dtypes[0]
+
+        def forward(x: Any) -> Any:
+            try:
+                return function(x if x.dtype is dtype else model._arrange((x,))[0])
+            except Exception:
+                model(x)  # the layers' own calls explain which of them failed, and why
+                raise
+
+        return forward
 
     def forward_with_masks(self, *inputs: Any) -> tuple[Any, Any]:
         """The outputs, and their masks in the same structure (`None` where there is none)."""
@@ -228,13 +261,24 @@ class GraphModel(Model):
         It shares the weights; `copy.deepcopy` gives one of its own. Randomness and statistics work
         in training too where they come from torch's own modules.
         """
-        from kerasish.models.twin import torch_twin
-
         return torch_twin(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # Functions are generated again from the nodes: they cannot travel to another process.
-        return {**self.__dict__, "_graph": None, "_function": None, "_masked_function": None}
+        return {**self.__dict__, "_graph": None, "_function": None, "_masked_function": None, "_short": None}
+
+
+# torch modules that are one functional call on their own parameters. Exact types only: a
+# parametrised or quantised module has a class of its own.
+_OPEN_TORCH = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Identity, nn.ReLU)
+
+
+def _may_open(module: nn.Module) -> bool:
+    if not isinstance(module, Layer):
+        return type(module) in _OPEN_TORCH
+    if not module.is_transparent:
+        return False
+    return module.dtype_policy.name == "float32" and module.activity_regularizer is None
 
 
 def replay(nodes: list[Node], known: dict[int, Any]) -> None:

@@ -96,12 +96,13 @@ def plain_train_step(plan: StepPlan) -> Step:
     """Forward, loss, backward, update, and nothing else."""
     assert plan.objective is not None
     model, loss_of = plan.model, plan.objective.loss_function()
+    forward = model.shortest_forward()
     update = plan.recipe.optimizer.update
 
     def step(x: Any, y: Any, weight: Any) -> Kept:
         if added_losses.any:
             model.clear_losses()
-        y_pred = model(x)
+        y_pred = forward(x)
         loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
         if added_losses.any:
             loss = loss + plan.extra_loss()
@@ -187,9 +188,10 @@ def make_test_step(plan: StepPlan) -> Step:
         return step
     assert plan.objective is not None
     model, loss_of = plan.model, plan.objective.loss_function()
+    forward = model.shortest_forward()
 
     def plain_step(x: Any, y: Any, weight: Any) -> Kept:
-        y_pred = model(x)
+        y_pred = forward(x)
         loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
         if added_losses.any:
             loss = loss + plan.extra_loss()

@@ -261,11 +261,11 @@ class Trainer:
         listeners.on_train_begin()
         logs: dict[str, Any] = {}
         try:
-            train_step = None
             if plan is not None and not custom:
-                train_step = make_train_step(plan)
                 tracker.size_window(*_sample_of(feed))  # type: ignore[union-attr]
             for epoch in range(initial_epoch, epochs):
+                # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
+                train_step = None if custom or plan is None else make_train_step(plan)
                 logs = self._run_epoch(
                     epoch, session, train_step, tracker, listeners, val_passes, validation_freq
                 )
@@ -449,7 +449,7 @@ class Trainer:
         if self.overrides("predict_step"):
             step: Any = lambda x: self.predict_step((x,))  # noqa: E731
         else:
-            step = self if plan.is_plain else lambda x: plan.run_model(x)[0]
+            step = model.shortest_forward() if plan.is_plain else lambda x: plan.run_model(x)[0]
         _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
         listeners.on_predict_end()
         return map_leaves(as_numpy, outputs)

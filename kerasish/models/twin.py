@@ -1,0 +1,70 @@
+"""`to_torch()`: a twin of a model that is made of nothing but `torch.nn`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from kerasish import activations
+from kerasish.graph.expand import expand, expanded_graph
+from kerasish.layers.base import Layer
+
+# Functions of ours that are a torch function with something added for training.
+_PLAIN = {activations.sigmoid: torch.sigmoid, activations.softmax: torch.softmax}
+
+
+def torch_twin(model: Any) -> fx.GraphModule:
+    """Follow every layer's code in evaluation mode, and keep the torch calls it makes.
+
+    Args:
+        model: A built Sequential or functional model.
+
+    Returns:
+        A `torch.fx.GraphModule` of torch's own modules, with the same `state_dict()` keys and the
+        same weights (shared, not copied). `print(twin.code)` shows its forward.
+
+    Raises:
+        TypeError: If a layer's code cannot be followed.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        outputs = expand(model.inputs, model.output, lambda m: isinstance(m, Layer))
+        graph = expanded_graph(model, model.inputs, outputs)
+    except Exception as error:
+        raise TypeError(
+            f'"{model.name}" has a layer whose code cannot be written as torch calls: {error}'
+        ) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    _use_torch_functions(graph)
+    root = _plain_tree(model)
+    twin = fx.GraphModule(root, graph, class_name="Twin")
+    twin.train(model.training)
+    return twin
+
+
+def _use_torch_functions(graph: fx.Graph) -> None:
+    for node in graph.nodes:
+        if node.op == "call_function" and node.target in _PLAIN:
+            axis = node.kwargs.get("axis", -1)
+            softmax = node.target is activations.softmax
+            node.target = _PLAIN[node.target]
+            node.kwargs = {"dim": axis} if softmax else {}
+    graph.lint()
+
+
+def _plain_tree(module: nn.Module) -> nn.Module:
+    """The same tree with plain `nn.Module` holders in the place of layers, sharing all tensors."""
+    if not isinstance(module, Layer):
+        return module
+    holder = nn.Module()
+    holder._parameters = dict(module._parameters)
+    holder._buffers = dict(module._buffers)
+    holder._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
+    for name, child in module._modules.items():
+        holder._modules[name] = None if child is None else _plain_tree(child)
+    return holder
