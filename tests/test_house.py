@@ -6,9 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import kerasish
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "kerasish"
@@ -280,6 +283,16 @@ def test_every_file_says_what_it_is(folder):
     ]
 
     assert silent == []
+
+
+def test_version_is_the_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert kerasish.__version__ == project["version"]
+
+
+def test_every_listed_name_of_the_root_is_reachable():
+    assert set(kerasish.__all__) <= set(dir(kerasish))
 
 
 needs_readme = pytest.mark.skipif(not README.exists(), reason="there is no README.md yet")

@@ -10,12 +10,17 @@ from kerasish.utils.labels import (
     to_categorical,
     unpack_x_y_sample_weight,
 )
+from kerasish.utils.py_dataset import PyDataset
 from kerasish.utils.sequences import pad_sequences, timeseries_dataset_from_array
 from kerasish.utils.splitting import split_dataset
 from kerasish.utils.text_folder import text_dataset_from_directory
 
+Sequence = PyDataset
+
 __all__ = [
     "Batches",
+    "PyDataset",
+    "Sequence",
     "array_to_img",
     "image_dataset_from_directory",
     "img_to_array",
