@@ -1,7 +1,10 @@
 """Every layer, by name."""
 
 from kerasish.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from kerasish.layers.attention.multi_head import GroupQueryAttention, MultiHeadAttention
+from kerasish.layers.attention.plain import AdditiveAttention, Attention
 from kerasish.layers.base import Layer
+from kerasish.layers.channels import CReLU, LocalResponseNormalization, Maxout
 from kerasish.layers.convolution import (
     Conv1D,
     Conv2D,
@@ -22,6 +25,7 @@ from kerasish.layers.core import (
     TorchModule,
     as_layer,
 )
+from kerasish.layers.drop_connect import DropConnect
 from kerasish.layers.global_pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -109,6 +113,7 @@ from kerasish.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from kerasish.layers.residual import Branches, Highway, Residual
 from kerasish.layers.separable_convolution import (
     DepthwiseConv1D,
     DepthwiseConv2D,
@@ -117,6 +122,7 @@ from kerasish.layers.separable_convolution import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
+from kerasish.layers.stochastic_depth import ShakeShake, StochasticDepth
 from kerasish.layers.transposed_convolution import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -141,7 +147,9 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "AdaptiveMaxPooling3D",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -151,6 +159,8 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
+    "Branches",
+    "CReLU",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -171,6 +181,7 @@ __all__ = [
     "DepthwiseConv1D",
     "DepthwiseConv2D",
     "Dot",
+    "DropConnect",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -190,6 +201,8 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "GroupQueryAttention",
+    "Highway",
     "Identity",
     "Input",
     "InputLayer",
@@ -199,6 +212,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "LocalResponseNormalization",
     "Masking",
     "MaxPool1D",
     "MaxPool2D",
@@ -207,7 +221,9 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "Maxout",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "PReLU",
     "Permute",
@@ -216,10 +232,12 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Residual",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
     "SeparableConvolution2D",
+    "ShakeShake",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
@@ -227,6 +245,7 @@ __all__ = [
     "SpatialDropout2D",
     "SpatialDropout3D",
     "StackedRNNCells",
+    "StochasticDepth",
     "Subtract",
     "TorchModule",
     "UnitNormalization",

@@ -78,3 +78,34 @@ class SpatialLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again, in any process: the axis order is named."""
         return {**super().get_config(), "data_format": self.data_format}
+
+
+class ChannelLayer(Layer):
+    """A layer that needs to know the channel axis, for inputs of any rank.
+
+    Args:
+        data_format: Where the channels of images and volumes are; `None` takes the setting for
+            images. Vectors and sequences have them last, unless it is given.
+        **kwargs: Those of `Layer`.
+    """
+
+    channel_axis: int
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = None if data_format is None else as_image_format(data_format)
+
+    def build(self, input_shape: Any) -> None:
+        """Settle the channel axis."""
+        self.settle_channels(len(input_shape))
+
+    def settle_channels(self, ndim: int) -> None:
+        """Find the channel axis of inputs with so many axes."""
+        rank = ndim - 2
+        self.data_format = spatial_format(max(rank, 1), self.data_format)
+        first = rank > 0 and self.data_format == "channels_first"
+        self.channel_axis = 1 if first else ndim - 1
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; once built, the axis order is named."""
+        return {**super().get_config(), "data_format": self.data_format}
