@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,8 @@ class Constraint:
         return w
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {}
+        """The constructor's arguments, read from the attributes of the same names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Constraint:
@@ -46,17 +47,16 @@ class MaxNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: torch.Tensor) -> torch.Tensor:
+        """The allowed weight near `w`."""
         norms = _norms(w, self.axis)
         return w * (torch.clamp(norms, 0, self.max_value) / (config.epsilon() + norms))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"max_value": self.max_value, "axis": self.axis}
 
 
 class NonNeg(Constraint):
     """Negative weights become 0."""
 
     def __call__(self, w: torch.Tensor) -> torch.Tensor:
+        """The allowed weight near `w`."""
         return torch.relu(w)
 
 
@@ -71,10 +71,8 @@ class UnitNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: torch.Tensor) -> torch.Tensor:
+        """The allowed weight near `w`."""
         return w / (config.epsilon() + _norms(w, self.axis))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"axis": self.axis}
 
 
 class MinMaxNorm(Constraint):
@@ -96,18 +94,11 @@ class MinMaxNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: torch.Tensor) -> torch.Tensor:
+        """The allowed weight near `w`."""
         norms = _norms(w, self.axis)
         inside = torch.clamp(norms, self.min_value, self.max_value)
         wanted = self.rate * inside + (1 - self.rate) * norms
         return w * (wanted / (config.epsilon() + norms))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "min_value": self.min_value,
-            "max_value": self.max_value,
-            "rate": self.rate,
-            "axis": self.axis,
-        }
 
 
 def _norms(w: torch.Tensor, axis: Axis) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,8 +22,8 @@ class Regularizer:
         return x.new_zeros(())
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement get_config().")
+        """The constructor's arguments, read from the attributes of the same names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Regularizer:
@@ -37,10 +38,8 @@ class L1(Regularizer):
         self.l1 = _factor("L1", "l1", l1, 0.01)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The penalty for `x`, a 0-d tensor."""
         return self.l1 * torch.sum(torch.abs(x))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"l1": self.l1}
 
 
 class L2(Regularizer):
@@ -50,10 +49,8 @@ class L2(Regularizer):
         self.l2 = _factor("L2", "l2", l2, 0.01)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The penalty for `x`, a 0-d tensor."""
         return self.l2 * torch.sum(torch.square(x))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"l2": self.l2}
 
 
 class L1L2(Regularizer):
@@ -64,10 +61,8 @@ class L1L2(Regularizer):
         self.l2 = _factor("L1L2", "l2", l2, 0.0)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The penalty for `x`, a 0-d tensor."""
         return self.l1 * torch.sum(torch.abs(x)) + self.l2 * torch.sum(torch.square(x))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"l1": self.l1, "l2": self.l2}
 
 
 class OrthogonalRegularizer(Regularizer):
@@ -95,15 +90,13 @@ class OrthogonalRegularizer(Regularizer):
         self.mode = mode
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The penalty for the matrix `x`, a 0-d tensor."""
         if x.ndim != 2:
             raise ValueError(f"OrthogonalRegularizer expects a matrix, got {describe(x)}.")
         rows = F.normalize(x if self.mode == "rows" else x.T, dim=1)
         cosines = torch.abs(rows @ rows.T)
         num_rows = rows.shape[0]
         return self.factor * torch.triu(cosines, 1).sum() / (num_rows * (num_rows - 1) / 2)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"factor": self.factor, "mode": self.mode}
 
 
 def _factor(owner: str, name: str, value: float | None, default: float) -> float:

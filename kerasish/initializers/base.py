@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,8 +36,8 @@ class Initializer:
         raise NotImplementedError(f"{type(self).__name__} does not implement __call__.")
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {}
+        """The constructor's arguments, read from the attributes of the same names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Initializer:

@@ -13,6 +13,7 @@ class Zeros(Initializer):
     """All 0."""
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
+        """Make the values, in Keras's layout."""
         return torch.zeros(tuple(shape), dtype=as_float_type(dtype))
 
 
@@ -20,6 +21,7 @@ class Ones(Initializer):
     """All 1."""
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
+        """Make the values, in Keras's layout."""
         return torch.ones(tuple(shape), dtype=as_float_type(dtype))
 
 
@@ -30,11 +32,9 @@ class Constant(Initializer):
         self.value = value
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
+        """Make the values, in Keras's layout."""
         value = torch.as_tensor(self.value, dtype=as_float_type(dtype))
         return value.to(torch.get_default_device()).expand(tuple(shape)).clone()
-
-    def get_config(self) -> dict[str, Any]:
-        return {"value": self.value}
 
 
 class Identity(Initializer):
@@ -44,9 +44,7 @@ class Identity(Initializer):
         self.gain = gain
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
+        """Make the values, in Keras's layout."""
         if len(shape) != 2:
             raise ValueError(f"Identity fills matrices only, got shape {tuple(shape)}.")
         return self.gain * torch.eye(*shape, dtype=as_float_type(dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"gain": self.gain}

@@ -33,6 +33,7 @@ class LooksLinear(Initializer):
         self.initializer = get(initializer) or Orthogonal()
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
+        """Make the values, in Keras's layout."""
         if len(shape) < 2 or shape[-2] % 2:
             raise ValueError(
                 "LooksLinear needs a kernel of shape (..., 2 * in, out), as it comes after a CReLU "
@@ -41,6 +42,3 @@ class LooksLinear(Initializer):
         *rest, doubled, out = shape
         w = self.initializer((*rest, doubled // 2, out), dtype)  # (..., in, out)
         return torch.stack([w, -w], dim=-2).flatten(-3, -2)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"initializer": self.initializer}

@@ -30,6 +30,7 @@ class _Random(Initializer):
         self.seed = seed
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
+        """Make the values, in Keras's layout."""
         shape, dtype = tuple(shape), as_float_type(dtype)
         if self.seed is None:
             return self._fill(torch.empty(shape, dtype=dtype), None)
@@ -40,9 +41,6 @@ class _Random(Initializer):
 
     def _fill(self, values: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         raise NotImplementedError
-
-    def get_config(self) -> dict[str, Any]:
-        return {"seed": self.seed}
 
 
 class RandomNormal(_Random):
@@ -55,9 +53,6 @@ class RandomNormal(_Random):
 
     def _fill(self, values: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         return values.normal_(self.mean, self.stddev, generator=generator)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"mean": self.mean, "stddev": self.stddev, "seed": self.seed}
 
 
 class TruncatedNormal(RandomNormal):
@@ -77,9 +72,6 @@ class RandomUniform(_Random):
 
     def _fill(self, values: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         return values.uniform_(self.minval, self.maxval, generator=generator)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"minval": self.minval, "maxval": self.maxval, "seed": self.seed}
 
 
 class VarianceScaling(_Random):
@@ -142,16 +134,6 @@ class VarianceScaling(_Random):
             return values.normal_(0.0, math.sqrt(variance), generator=generator)
         return _fill_truncated(values, 0.0, math.sqrt(variance) / _TRUNCATED_STDDEV, generator)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "scale": self.scale,
-            "mode": self.mode,
-            "distribution": self.distribution,
-            "seed": self.seed,
-            "input_axes": self.input_axes,
-            "output_axes": self.output_axes,
-        }
-
 
 class _Scaled(VarianceScaling):
     """A `VarianceScaling` with the first three arguments fixed."""
@@ -165,13 +147,6 @@ class _Scaled(VarianceScaling):
         output_axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__(*self._fixed, seed, input_axes, output_axes)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "seed": self.seed,
-            "input_axes": self.input_axes,
-            "output_axes": self.output_axes,
-        }
 
 
 class GlorotNormal(_Scaled):
@@ -233,9 +208,6 @@ class Orthogonal(_Random):
         )
         torch.nn.init.orthogonal_(matrix, self.gain, generator=generator)
         return matrix.reshape(values.shape).to(values.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"gain": self.gain, "seed": self.seed}
 
 
 def compute_fans(

@@ -41,6 +41,7 @@ class STFT(Initializer):
         self.periodic = periodic
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
+        """Make the values, in Keras's layout."""
         frame_length, _, num_frequencies = shape
         time = torch.arange(frame_length, dtype=torch.float64)[:, None, None]
         frequency = torch.arange(num_frequencies, dtype=torch.float64)
@@ -65,14 +66,6 @@ class STFT(Initializer):
         if self.scaling == "density":
             return window.square().sum().sqrt()
         return window.abs().sum() if self.scaling == "spectrum" else 1.0
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "side": self.side,
-            "window": self.window,
-            "scaling": self.scaling,
-            "periodic": self.periodic,
-        }
 
 
 def make_window(name: str, size: int, *, periodic: bool = False) -> torch.Tensor:
