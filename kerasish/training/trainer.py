@@ -252,15 +252,16 @@ class Trainer:
             params={
                 "epochs": epochs,
                 "steps": session.num_batches,
+                "validation_steps": None if val_passes is None else val_passes.num_batches,
                 "verbose": verbose,
                 "batch_size": feed.batch_size,
                 "metrics": self._log_names(tracker, validation is not None),
             },
         )
         self.stop_training = False
-        listeners.on_train_begin()
-        logs: dict[str, Any] = {}
+        logs: dict[str, Any] | None = {}
         try:
+            listeners.on_train_begin()
             if plan is not None and not custom:
                 tracker.size_window(*_sample_of(feed))  # type: ignore[union-attr]
             for epoch in range(initial_epoch, epochs):
@@ -276,6 +277,8 @@ class Trainer:
             # the model is left ready for use.
             self.eval()  # type: ignore[attr-defined]
             listeners.on_train_end(final_logs(logs))
+            if recipe.optimizer.use_ema:
+                recipe.optimizer.finalize_variable_values()
         return self.history
 
     def _plan_or_custom(
@@ -329,22 +332,26 @@ class Trainer:
         """Evaluate one pass. Returns the logs."""
         self.reset_metrics()
         self.eval()  # type: ignore[attr-defined]
-        listeners.on_test_begin()
+        logs: dict[str, Any] = {}
+        try:
+            listeners.on_test_begin()
+            logs = self._test_logs(passes, listeners)
+        finally:
+            listeners.on_test_end(logs)
+        return logs
+
+    def _test_logs(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         batches = passes.next_epoch()
         if self.overrides("test_step"):
             with torch.no_grad():
-                _, logs = loop.custom_epoch(self, batches, "test", listeners)
-        else:
-            assert self._recipe is not None
-            assert self._objective is not None
-            device = self._recipe.torch_device()
-            plan = StepPlan(self, self._recipe, self._objective, device)
-            tracker = Tracker(self._objective)
-            tracker.size_window(*_sample_of(passes.feed))
-            loop.test_epoch(batches, make_test_step(plan), tracker, listeners)
-            logs = {k: loop.to_number(v) for k, v in tracker.results().items()}
-        listeners.on_test_end(logs)
-        return logs
+                return loop.custom_epoch(self, batches, "test", listeners)[1]
+        assert self._recipe is not None
+        assert self._objective is not None
+        plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device())
+        tracker = Tracker(self._objective)
+        tracker.size_window(*_sample_of(passes.feed))
+        loop.test_epoch(batches, make_test_step(plan), tracker, listeners)
+        return {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:
         found = [] if tracker is None else tracker.objective.all_metrics
@@ -445,13 +452,15 @@ class Trainer:
         )
         model.eval()
         plan = StepPlan(model, recipe, None, device)
-        listeners.on_predict_begin()
         if self.overrides("predict_step"):
             step: Any = lambda x: self.predict_step((x,))  # noqa: E731
         else:
             step = model.shortest_forward() if plan.is_plain else lambda x: plan.run_model(x)[0]
-        _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
-        listeners.on_predict_end()
+        try:
+            listeners.on_predict_begin()
+            _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
+        finally:
+            listeners.on_predict_end()
         return map_leaves(as_numpy, outputs)
 
     # One batch at a time
