@@ -10,6 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from kerasish import layers
+from kerasish.graph.expand import expand
 from kerasish.graph.symbolic import SymbolicTensor
 from kerasish.registry import deserialize, serialize
 
@@ -55,6 +56,13 @@ def check_layer(
         assert shown.dtype == real.dtype
     if expected_output_shape is not None:
         assert tuple(y.shape) == tuple(expected_output_shape)
+
+    if layer.is_transparent:
+        # A model may run the layer's own code on symbolic inputs, to call what it calls.
+        inputs = symbolic_for(x)
+        opened = expand(_leaves(inputs), layer(inputs), lambda module: module is layer)
+        for shown, real in zip(_leaves(opened), _leaves(y), strict=True):
+            assert shown.shape == (None, *real.shape[1:])
 
     _check_gradients(layer, x)
     _check_weights(layer)
