@@ -311,14 +311,16 @@ from kerasish.ops.reduction import (
     prod,
     ptp,
     quantile,
-    segment_max,
-    segment_min,
-    segment_prod,
-    segment_sum,
     std,
     sum,
     trapezoid,
     var,
+)
+from kerasish.ops.segments import (
+    segment_max,
+    segment_min,
+    segment_prod,
+    segment_sum,
 )
 from kerasish.ops.shaping import (
     append,

@@ -8,15 +8,12 @@ from kerasish.ops.image_filters import (
     sobel_edges,
     ssim,
 )
-from kerasish.ops.image_geometry import (
+from kerasish.ops.image_size import crop_images, pad_images, resize, scale_and_translate
+from kerasish.ops.image_warp import (
     affine_transform,
-    crop_images,
     elastic_transform,
     map_coordinates,
-    pad_images,
     perspective_transform,
-    resize,
-    scale_and_translate,
 )
 
 __all__ = [

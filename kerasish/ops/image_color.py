@@ -6,26 +6,8 @@ import torch
 
 from kerasish import config
 from kerasish.describe import describe
+from kerasish.ops.image_layout import channel_axis, check_images
 from kerasish.ops.tensors import TensorLike, convert_to_tensor, recorded
-
-
-def check_images(owner: str, images: TensorLike) -> torch.Tensor:
-    """One image or a batch, as a tensor.
-
-    Raises:
-        ValueError: If it has neither three nor four axes.
-    """
-    images = convert_to_tensor(images)
-    if images.ndim not in (3, 4):
-        raise ValueError(
-            f"{owner} expects an image (3 axes) or a batch of images (4), got {describe(images)}."
-        )
-    return images
-
-
-def channel_axis(data_format: str | None) -> int:
-    """Where the channels of an image or a batch are, counted from the end."""
-    return -3 if config.as_image_format(data_format) == "channels_first" else -1
 
 
 def _channels(owner: str, images: TensorLike, data_format: str | None) -> list[torch.Tensor]:

@@ -10,16 +10,11 @@ import torch.nn.functional as F  # noqa: N812
 from kerasish import config
 from kerasish.describe import describe
 from kerasish.ops.convolution import conv
-from kerasish.ops.image_color import check_images
+from kerasish.ops.image_layout import as_batch, check_images, like_input
 from kerasish.ops.spatial import per_axis
 from kerasish.ops.tensors import TensorLike, as_float, convert_to_tensor, recorded
 
 Sizes = int | Sequence[int]
-
-
-def _as_batch(x: torch.Tensor, data_format: str | None) -> torch.Tensor:
-    x = x if x.ndim == 4 else x[None]
-    return x.movedim(-1, 1) if config.as_image_format(data_format) == "channels_last" else x
 
 
 def _gaussian(size: int, sigma: float, like: torch.Tensor) -> torch.Tensor:
@@ -53,11 +48,10 @@ def gaussian_blur(
     images = check_images("gaussian_blur", images)
     width, height = per_axis("gaussian_blur", "kernel_size", kernel_size, 2)
     widths = (sigma, sigma) if isinstance(sigma, (int, float)) else sigma
-    x = _as_batch(images, data_format)
+    x = as_batch(images, data_format)
     padded = F.pad(x, (width // 2, (width - 1) // 2, height // 2, (height - 1) // 2))
     y = _blur(padded, _gaussian(height, float(widths[1]), x), _gaussian(width, float(widths[0]), x))
-    y = y.movedim(1, -1) if config.as_image_format(data_format) == "channels_last" else y
-    return y if images.ndim == 4 else y[0]
+    return like_input(y, images.ndim, data_format)
 
 
 @recorded
@@ -68,7 +62,7 @@ def sobel_edges(images: TensorLike, data_format: str | None = None) -> torch.Ten
         images: A batch of images.
         data_format: `"channels_first"` or `"channels_last"`; the configured one if not given.
     """
-    x = _as_batch(check_images("sobel_edges", images), data_format)
+    x = as_batch(check_images("sobel_edges", images), data_format)
     rightwards = torch.tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(x)
     kernels = torch.stack([rightwards.T, rightwards])[:, None].repeat(x.shape[1], 1, 1, 1)
     y = F.conv2d(x, kernels, padding=1, groups=x.shape[1])
@@ -169,7 +163,7 @@ def ssim(
         raise ValueError(
             f"ssim: images of one shape are expected, got {describe(first)} and {describe(second)}."
         )
-    x, y = _as_batch(first, data_format), _as_batch(second, data_format)
+    x, y = as_batch(first, data_format), as_batch(second, data_format)
     bell = _gaussian(filter_size, filter_sigma, x)
 
     def mean(values: torch.Tensor) -> torch.Tensor:
