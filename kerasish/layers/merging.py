@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
 from kerasish.describe import describe
 from kerasish.layers.base import Layer
@@ -27,6 +27,27 @@ class Merge(Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer on a list of tensors, arrays or symbolic tensors."""
+        if self._direct and len(args) == 1 and not kwargs and self.is_plain(args[0]):
+            try:
+                return nn.Module.__call__(self, args[0])
+            except Exception as error:
+                self._explain(error, args)
+                raise
+        return super().__call__(*args, **kwargs)
+
+    def _explain(self, error: Exception, args: tuple) -> None:
+        try:
+            self._check(args)
+        except ValueError as clearer:
+            raise clearer from error
+        super()._explain(error, args)
+
+    def is_plain(self, inputs: Any) -> bool:
+        """Whether these are tensors that need no check or conversion."""
+        return False
 
     def _check(self, args: tuple) -> None:
         inputs = args[0] if args else None
@@ -59,6 +80,13 @@ class ElementwiseMerge(Merge):
 
     is_transparent = True
     combine: ClassVar[Callable[[Any, Any], Any]]
+
+    def is_plain(self, inputs: Any) -> bool:
+        """Whether they are tensors of one shape."""
+        if type(inputs) is not list or len(inputs) < self.fewest:
+            return False
+        shape = getattr(inputs[0], "shape", None)
+        return all(type(x) is Tensor and x.shape == shape for x in inputs)
 
     def check_shapes(self, shapes: list[tuple[int | None, ...]]) -> None:
         """Each axis must have one size, or 1."""
@@ -127,6 +155,10 @@ class Subtract(ElementwiseMerge):
 
     fewest = 2
     combine = staticmethod(torch.sub)
+
+    def is_plain(self, inputs: Any) -> bool:
+        """Whether they are two tensors of one shape."""
+        return super().is_plain(inputs) and len(inputs) == 2
 
     def check_shapes(self, shapes: list[tuple[int | None, ...]]) -> None:
         """There must be two."""
@@ -235,6 +267,10 @@ class Concatenate(Merge):
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
+
+    def is_plain(self, inputs: Any) -> bool:
+        """Whether they are tensors; `torch.cat` checks their shapes."""
+        return type(inputs) is list and all(type(x) is Tensor for x in inputs)
 
     def check_shapes(self, shapes: list[tuple[int | None, ...]]) -> None:
         """One rank, and the same sizes on the other axes."""

@@ -96,6 +96,10 @@ class ShakeShake(ElementwiseMerge):
         super().__init__(**kwargs)
         self.mode = one_of(self, "mode", mode, ("sample", "batch"))
 
+    def is_plain(self, inputs: Any) -> bool:
+        """Whether they are two tensors of one shape."""
+        return super().is_plain(inputs) and len(inputs) == 2
+
     def check_shapes(self, shapes: list[Shape]) -> None:
         """There must be two, of one shape."""
         if len(shapes) != 2 or len(shapes[0]) != len(shapes[1]):

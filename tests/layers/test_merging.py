@@ -115,6 +115,23 @@ def test_batches_of_different_size_are_refused():
         layers.Add()([torch.zeros(4, 3), torch.zeros(1, 3)])
 
 
+def test_later_calls_are_checked_too():
+    for layer in (layers.Add(name="merge"), layers.Concatenate(axis=0, name="merge")):
+        layer([torch.zeros(4, 3), torch.zeros(4, 3)])
+        with pytest.raises(ValueError, match=r'"merge" got shapes \(4, 3\), \(4, 5\): '):
+            layer([torch.zeros(4, 3), torch.zeros(4, 5)])
+
+
+def test_hooks_run_on_plain_calls():
+    layer, seen = layers.Add(), []
+    layer([torch.zeros(1, 1)] * 2)
+    layer.register_forward_hook(lambda module, args, output: seen.append(output))
+
+    y = layer([torch.ones(1, 1)] * 2)
+
+    assert seen == [y]
+
+
 def test_a_single_tensor_is_refused():
     with pytest.raises(ValueError, match="expects a list of at least 1 tensors, as one argument"):
         layers.Add()(torch.zeros(4, 3))
