@@ -118,6 +118,6 @@ def compile_source(source: str, names: dict[str, Any], label: str, function: str
 def readable_code(graph: fx.Graph) -> str:
     """The function's source without the bookkeeping that frees values after their last use."""
     source = graph.python_code("self").src.strip()
-    source = re.sub(r";(?:  \w+ =)+ None", "", source)
+    source = re.sub(r";  (?:\w+ = )+None", "", source)
     source = re.sub(r" *# type: ignore.*", "", source)
     return re.sub(r"\n{2,}", "\n", source) + "\n"

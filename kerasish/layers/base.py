@@ -647,7 +647,9 @@ def nearest_layers(module: nn.Module) -> Iterator[Layer]:
 def _plain_weights(module: nn.Module, prefix: str) -> list[KerasWeight]:
     """The parameters and buffers of a plain torch module, but not of layers inside it."""
     own = (*module._parameters.items(), *module._buffers.items())
-    weights = [KerasWeight(f"{prefix}.{key}", tensor) for key, tensor in own if tensor is not None]
+    # Torch's batch normalisation counts its batches in a buffer; Keras has no such weight.
+    counted = [(key, t) for key, t in own if t is not None and key != "num_batches_tracked"]
+    weights = [KerasWeight(f"{prefix}.{key}", tensor) for key, tensor in counted]
     for key, child in module._modules.items():
         if child is not None and not isinstance(child, Layer):
             weights += _plain_weights(child, f"{prefix}.{key}")

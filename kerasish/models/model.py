@@ -13,6 +13,7 @@ from torch import nn
 from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import map_nested, symbolic_input
 from kerasish.layers.base import Layer, nearest_layers
+from kerasish.layers.core import unique_for
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
 from kerasish.models import saving
 from kerasish.models.summary import model_html, print_summary
@@ -217,7 +218,7 @@ class ModuleModel(Model):
     """
 
     def __init__(self, module: nn.Module, name: str | None = None, trainable: bool = True) -> None:
-        super().__init__(name=name, trainable=trainable)
+        super().__init__(name=name or unique_for(type(module)), trainable=trainable)
         self.module = module
         self.takes_integers = any(
             isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in module.modules()
