@@ -29,7 +29,9 @@ PUBLIC_MODULES = (
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
+    "random",
     "regularizers",
     "schedules",
 )
@@ -77,8 +79,21 @@ def public_module(obj: Any) -> str | None:
     parts = getattr(obj, "__module__", "").split(".")
     if parts[0] != "kerasish" or len(parts) < 2 or parts[1] not in PUBLIC_MODULES:
         return None
-    name = f"kerasish.{parts[1]}"
-    return name if getattr(importlib.import_module(name), obj.__name__, None) is obj else None
+    for name in (".".join(parts[:2]), ".".join(parts[:3])):
+        if _public_object(name, obj.__name__) is obj:
+            return name
+    return None
+
+
+def _public_object(module: str, name: str) -> Any:
+    """What `kerasish.layers` or `kerasish.ops.image` calls by this name, or `None`."""
+    parts = module.split(".")
+    if parts[0] != "kerasish" or len(parts) not in (2, 3) or parts[1] not in PUBLIC_MODULES:
+        return None
+    found = importlib.import_module(f"kerasish.{parts[1]}")
+    if len(parts) == 3:
+        found = getattr(found, parts[2], None)
+    return getattr(found, name, None)
 
 
 class NotSerializableError(TypeError):
@@ -223,8 +238,8 @@ def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> 
                 return table[key]
     if module == "torch":
         return torch_function(name)
-    if module is not None and module.removeprefix("kerasish.") in PUBLIC_MODULES:
-        found = getattr(importlib.import_module(module), name, None)
+    if module is not None:
+        found = _public_object(module, name)
         # Only a module's own public objects count, not what it happens to import.
         if found is not None and public_module(found) == module:
             return found

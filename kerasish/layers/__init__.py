@@ -132,12 +132,9 @@ from kerasish.layers.transposed_convolution import (
     Convolution3DTranspose,
 )
 from kerasish.layers.up_sampling import UpSampling1D, UpSampling2D, UpSampling3D
+from kerasish.registry import deserialize, serialize
 
 __all__ = [
-    "ELU",
-    "GRU",
-    "LSTM",
-    "RNN",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -183,8 +180,10 @@ __all__ = [
     "Dot",
     "DropConnect",
     "Dropout",
+    "ELU",
     "Embedding",
     "Flatten",
+    "GRU",
     "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
@@ -207,6 +206,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "InputSpec",
+    "LSTM",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -228,6 +228,7 @@ __all__ = [
     "PReLU",
     "Permute",
     "RMSNormalization",
+    "RNN",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -259,9 +260,11 @@ __all__ = [
     "as_layer",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]

@@ -438,7 +438,8 @@ class Layer(nn.Module):
         for node in self._nodes:
             # A layer with several outputs is reached through the items of its result.
             return node if node.target is self else node.args[0].node
-        raise AttributeError(
+        # Not an AttributeError, which torch would replace by one that says less.
+        raise ValueError(
             f'Layer "{self.name}" has not been called on a symbolic tensor yet, so it has no '
             "input or output."
         )
@@ -570,8 +571,11 @@ class Layer(nn.Module):
             self.train(False)
 
     def train(self, mode: bool = True) -> Layer:
-        """Set training or evaluation mode; a frozen layer stays in evaluation mode."""
+        """Set training or evaluation mode; what is frozen stays in evaluation mode."""
         super().train(mode and self._trainable)
+        if self.training:
+            for child in self.children():
+                _keep_frozen(child)
         return self
 
     # Types and configuration
@@ -642,6 +646,18 @@ def nearest_layers(module: nn.Module) -> Iterator[Layer]:
             yield child
         else:
             yield from nearest_layers(child)
+
+
+def _keep_frozen(module: nn.Module) -> None:
+    """Put the wholly frozen parts of a plain torch module into evaluation mode."""
+    if isinstance(module, Layer):
+        return  # it knows by itself
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        _keep_frozen(child)
 
 
 def _plain_weights(module: nn.Module, prefix: str) -> list[KerasWeight]:

@@ -468,16 +468,6 @@ class TorchModule(Layer):
         """Call the module."""
         return self.module(*inputs, **kwargs)
 
-    def train(self, mode: bool = True) -> TorchModule:
-        """Set the mode, keeping frozen parts in evaluation mode."""
-        super().train(mode)
-        if self.training:
-            for module in self.module.modules():
-                parameters = list(module.parameters())
-                if parameters and not any(p.requires_grad for p in parameters):
-                    module.eval()
-        return self
-
     def get_config(self) -> dict[str, Any]:
         """The class and arguments it was made from."""
         args, kwargs = self._init_arguments

@@ -7,16 +7,13 @@ from typing import Any
 from torch import nn
 
 from kerasish.graph.build import nodes_between
-from kerasish.graph.symbolic import Node, Symbolic, map_nested, record
+from kerasish.graph.symbolic import Symbolic, map_nested, record
 from kerasish.layers.core import Input
-from kerasish.registry import NotSerializableError, deserialize, serialize
+from kerasish.registry import deserialize
 
 
 def graph_to_config(model: Any) -> dict[str, Any]:
     """Describe a graph model: its layers, its calls in order, its inputs and outputs.
-
-    Raises:
-        NotSerializableError: If a call is of something a file cannot name.
     """
     inputs = model.inputs
     calls = nodes_between(inputs, model._output_structure)
@@ -35,7 +32,7 @@ def graph_to_config(model: Any) -> dict[str, Any]:
         elif node.target is getattr:
             target = {"attribute": node.args[1]}
         else:
-            target = {"function": _function_config(node)}
+            target = {"function": node.target}
         args, kwargs = map_nested(refer, (node.args, node.kwargs))
         nodes.append({"target": target, "args": args, "kwargs": kwargs})
     return {
@@ -68,25 +65,15 @@ def graph_from_config(config: dict[str, Any], custom_objects: dict | None = None
     for node in config["nodes"]:
         args = map_nested(fill, restore(node["args"]))
         kwargs = map_nested(fill, restore(node["kwargs"]))
-        target = node["target"]
+        target = restore(node["target"])
         if "layer" in target:
             values.append(layers[target["layer"]](*args, **kwargs))
         elif "attribute" in target:
             values.append(record(getattr, args, kwargs))
         else:
-            values.append(record(deserialize(target["function"], custom_objects), args, kwargs))
+            values.append(record(target["function"], args, kwargs))
     inputs = map_nested(fill, restore(config["input_structure"]))
     return inputs, map_nested(fill, restore(config["output_structure"]))
-
-
-def _function_config(node: Node) -> Any:
-    try:
-        return serialize(node.target)
-    except NotSerializableError as error:
-        raise NotSerializableError(
-            f"The graph calls {node.name}(), which a file cannot name. Put it into a layer, "
-            "or save only the weights with save_weights()."
-        ) from error
 
 
 class _Reference:

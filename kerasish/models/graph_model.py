@@ -47,7 +47,8 @@ class GraphModel(Model):
 
     def _require_graph(self) -> None:
         if self.__dict__.get("_output_structure") is None:
-            raise AttributeError(
+            # Not an AttributeError, which torch would replace by one that says less.
+            raise ValueError(
                 f'{type(self).__name__} "{self.name}" has no graph yet: its input shape is not '
                 "known. Add an Input first, call the model on data, or build(input_shape)."
             )
@@ -81,7 +82,8 @@ class GraphModel(Model):
     @property
     def has_output_masks(self) -> bool:
         """Whether any output has a mask, which losses and metrics then respect."""
-        return any(getattr(leaf, "mask", None) is not None for leaf in self.outputs)
+        leaves = symbolic_leaves(self.__dict__.get("_output_structure"))
+        return any(getattr(leaf, "mask", None) is not None for leaf in leaves)
 
     def _compile_graph(self) -> None:
         self._require_graph()

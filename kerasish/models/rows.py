@@ -82,7 +82,7 @@ def rows_of(model: Any, *, expand_nested: bool = False, depth: int = 0) -> list[
 
 def has_graph(model: Any) -> bool:
     """Whether the model's calls are recorded: functional, or Sequential with a known input."""
-    return model.__dict__.get("_output_structure") is not None
+    return getattr(model, "__dict__", {}).get("_output_structure") is not None
 
 
 def is_model(module: Any) -> bool:
