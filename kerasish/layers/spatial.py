@@ -94,6 +94,7 @@ class ChannelLayer(Layer):
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = None if data_format is None else as_image_format(data_format)
+        self._image_format = as_image_format(data_format)
 
     def build(self, input_shape: Any) -> None:
         """Settle the channel axis."""
@@ -102,7 +103,8 @@ class ChannelLayer(Layer):
     def settle_channels(self, ndim: int) -> None:
         """Find the channel axis of inputs with so many axes."""
         rank = ndim - 2
-        self.data_format = spatial_format(max(rank, 1), self.data_format)
+        if self.data_format is None:
+            self.data_format = self._image_format if rank > 1 else "channels_last"
         first = rank > 0 and self.data_format == "channels_first"
         self.channel_axis = 1 if first else ndim - 1
 
