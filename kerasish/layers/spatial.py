@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from kerasish.config import as_image_format
+from kerasish.describe import describe
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.structure import tensors_in
 
 _AXES = {1: "steps", 2: "height, width", 3: "depth, height, width"}
 _HINTS = {
@@ -74,6 +76,15 @@ class SpatialLayer(Layer):
         if self.data_format == "channels_first":
             return self.transform(x)
         return self.transform(x.movedim(-1, 1)).movedim(1, -1)
+
+    def _explain(self, error: Exception, args: tuple) -> None:
+        for x in tensors_in(args):
+            if not (x.is_floating_point() or x.is_complex()):
+                raise TypeError(
+                    f'{type(self).__name__} "{self.name}" computes with floating-point numbers, got '
+                    f"{describe(x)}. Put Rescaling(1 / 255) before it, or convert with x.float()."
+                ) from error
+        super()._explain(error, args)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again, in any process: the axis order is named."""

@@ -272,6 +272,11 @@ def test_flat_input_is_refused_with_advice():
         layer(layers.Input((784,)))
 
 
+def test_integer_pixels_are_refused_with_advice():
+    with pytest.raises(TypeError, match=r"got uint8 tensor of .* Put Rescaling\(1 / 255\) before"):
+        layers.Conv2D(4, 3)(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+
+
 def test_channels_on_the_other_side_are_pointed_out():
     layer = layers.Conv2D(4, 3)
     layer(torch.zeros(2, 3, 16, 16))
