@@ -8,6 +8,7 @@ and relations between sizes (`x.reshape(x.size(0), -1)`, a skip connection) hold
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -52,23 +53,30 @@ def merge_shapes(tensors: Sequence[Tensor]) -> tuple[int | None, ...]:
     return tuple(a if a == b else None for a, b in zip(*(t.shape for t in tensors), strict=True))
 
 
-def run_without_data(target: Callable, args: tuple, kwargs: dict) -> Any:
+def run_without_data(
+    target: Callable,
+    args: tuple,
+    kwargs: dict,
+    watch: Callable[[], AbstractContextManager] = nullcontext,
+) -> Any:
     """Call a function or module on tensors without data; its parameters and buffers stay untouched.
 
     Args:
         target: A torch function or any `nn.Module`.
         args: Its arguments; real tensors among them are stood for by tensors without data.
         kwargs: Its keyword arguments, likewise.
+        watch: Makes a context to run in; called again for a second attempt.
     """
     with torch.no_grad():
         try:
-            return _run(target, *tree_map(_to_meta, (args, kwargs)))
+            with watch():
+                return _run(target, *tree_map(_to_meta, (args, kwargs)))
         except Exception as first:
             # Code that makes its own CPU tensors cannot mix them with meta ones. Fake tensors can
             # ("cpu" in name, without data), at fifty times the cost.
             if "meta" not in str(first) and not isinstance(first, NotImplementedError):
                 raise
-            with FakeTensorMode(allow_non_fake_inputs=True):
+            with FakeTensorMode(allow_non_fake_inputs=True), watch():
                 results = _run(target, *tree_map(_to_fake, (args, kwargs)), move=_to_fake)
             return tree_map(_from_fake, results)
 

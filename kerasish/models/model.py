@@ -79,6 +79,7 @@ class Model(Trainer, Layer):
         dtype = torch.int64 if self.takes_integers else self.compute_dtype
         inputs = map_shapes(lambda shape: symbolic_input(shape, dtype), input_shape)
         self.trial_run((inputs,), {})
+        self._call_shapes = (map_shapes(lambda s: (tuple(n or 1 for n in s), dtype), input_shape),)
 
     def _build_for(self, args: tuple, kwargs: dict) -> None:
         if self.built:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import shutil
 import sys
 import textwrap
@@ -118,11 +119,21 @@ def make_table(
 ) -> Table:
     """Collect what the summary says about a model; see `print_summary`."""
     rows = rows_of(model, expand_nested=expand_nested)
+    costs = None
+    if show_macs or show_receptive_field or not has_graph(model):
+        # Imported here: it takes a tenth of a second, and not every summary counts.
+        from kerasish.models.costs import Costs
+
+        costs = Costs(model)
     columns: list[tuple[str, bool, Callable[[Row], Cell]]] = [
         ("Layer (type)", False, _name_cell),
-        ("Output Shape", False, _shape_cell),
+        ("Output Shape", False, lambda row: _shape_cell(row, costs)),
         ("Param #", True, _parameter_cell),
     ]
+    if show_macs:
+        columns.append(("Multiply-adds", True, lambda row: _macs_cell(row, costs)))
+    if show_receptive_field:
+        columns.append(("Receptive Field", False, lambda row: _field_cell(row, costs)))
     if has_graph(model) and not is_linear(rows):
         columns.append(("Connected to", False, lambda row: _listed(row.connected_to) or ["-"]))
     if show_trainable:
@@ -132,7 +143,7 @@ def make_table(
         title=f'Model: "{model.name}"',
         columns=[(name, right) for name, right, _ in columns],
         lines=[[cell(row) for _, _, cell in columns] for row in shown],
-        totals=_totals(model),
+        totals=[*_totals(model), *(_cost_totals(costs) if show_macs else [])],
     )
 
 
@@ -141,8 +152,32 @@ def _name_cell(row: Row) -> Cell:
     return [f"{indent}{row.name}", f"{indent}({row.kind})" if row.depth else f"({row.kind})"]
 
 
-def _shape_cell(row: Row) -> Cell:
-    return _listed([str(shape) for shape in row.shapes]) or ["?"]
+def _shape_cell(row: Row, costs: Any) -> Cell:
+    shapes = row.shapes or ([] if costs is None else costs.shapes(row))
+    return _listed([str(shape) for shape in shapes]) or ["?"]
+
+
+def _macs_cell(row: Row, costs: Any) -> Cell:
+    macs = costs.macs(row)
+    return ["?"] if macs is None else [f"{macs:,}"]
+
+
+def _field_cell(row: Row, costs: Any) -> Cell:
+    sizes = costs.receptive_field(row)
+    if sizes is None:
+        return ["?"]
+    if not sizes:
+        return ["-"]
+    if all(size == math.inf for size in sizes):
+        return ["all"]
+    return ["x".join("all" if size == math.inf else str(size) for size in sizes)]
+
+
+def _cost_totals(costs: Any) -> list[str]:
+    if costs.total_macs is not None:
+        return [f"Multiply-adds per sample: {costs.total_macs:,}"]
+    reason = costs.problem or "some sizes are unknown (None)"
+    return [f"Multiply-adds per sample: unknown; {reason}"]
 
 
 def _parameter_cell(row: Row) -> Cell:
@@ -170,8 +205,9 @@ def _totals(model: Any) -> list[str]:
     if weights is None:
         made = [m for m in nearest_layers(model) if weights_of(m) is not None]
         weights = list({id(w): w for layer in made for w in layer.weights}.values())
-    trained = [w for w in weights if isinstance(w, nn.Parameter) and w.requires_grad]
-    frozen = [w for w in weights if not (isinstance(w, nn.Parameter) and w.requires_grad)]
+    is_trained = [isinstance(weight, nn.Parameter) and weight.requires_grad for weight in weights]
+    trained = [weight for weight, yes in zip(weights, is_trained, strict=True) if yes]
+    frozen = [weight for weight, yes in zip(weights, is_trained, strict=True) if not yes]
     lines = [
         f"Total params: {_amount(weights)}",
         f"Trainable params: {_amount(trained)}",
