@@ -26,6 +26,7 @@ from kerasish.layers.core import (
     as_layer,
 )
 from kerasish.layers.drop_connect import DropConnect
+from kerasish.layers.einsum_dense import EinsumDense
 from kerasish.layers.global_pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -89,6 +90,7 @@ from kerasish.layers.pooling import (
 from kerasish.layers.preprocessing import Rescaling
 from kerasish.layers.recurrent.bidirectional import Bidirectional
 from kerasish.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from kerasish.layers.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from kerasish.layers.recurrent.rnn import RNN
 from kerasish.layers.recurrent.sequences import GRU, LSTM, SimpleRNN
 from kerasish.layers.regularization import (
@@ -132,9 +134,14 @@ from kerasish.layers.transposed_convolution import (
     Convolution3DTranspose,
 )
 from kerasish.layers.up_sampling import UpSampling1D, UpSampling2D, UpSampling3D
+from kerasish.layers.wrappers import SpectralNormalization, TimeDistributed, Wrapper
 from kerasish.registry import deserialize, serialize
 
 __all__ = [
+    "ELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -165,6 +172,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -180,10 +190,9 @@ __all__ = [
     "Dot",
     "DropConnect",
     "Dropout",
-    "ELU",
+    "EinsumDense",
     "Embedding",
     "Flatten",
-    "GRU",
     "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
@@ -206,7 +215,6 @@ __all__ = [
     "Input",
     "InputLayer",
     "InputSpec",
-    "LSTM",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -228,7 +236,6 @@ __all__ = [
     "PReLU",
     "Permute",
     "RMSNormalization",
-    "RNN",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -245,14 +252,17 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
     "StochasticDepth",
     "Subtract",
+    "TimeDistributed",
     "TorchModule",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
+    "Wrapper",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "ZeroPadding3D",

@@ -21,7 +21,6 @@ from kerasish.layers.checks import fraction, positive_int
 from kerasish.layers.structure import shape_of
 from kerasish.layers.weights import KerasWeight
 
-
 _SHAPES = ("query_shape", "value_shape", "key_shape")
 
 

@@ -1,0 +1,163 @@
+"""EinsumDense: a dense layer whose product is any Einstein summation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerasish import activations, constraints, initializers, regularizers
+from kerasish.describe import describe
+from kerasish.layers.base import Layer
+from kerasish.layers.weights import KerasWeight
+
+_EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]*)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]*)(\.\.\.)?")
+
+
+class EinsumDense(Layer):
+    """`activation(einsum(equation, x, kernel) + bias)`.
+
+    Shapes:
+        input: as on the left of the equation
+        kernel: as between comma and arrow
+        bias: the sizes of `bias_axes`, with ones so that it broadcasts to the output
+        output: as on the right of the equation
+
+    Args:
+        equation: Such as `"abc,cd->abd"` or `"...x,xy->...y"`: input, kernel, output.
+        output_shape: The output's sizes without the batch axis, and without axes that an ellipsis
+            stands for; `None` where the input decides.
+        activation: Applied to the result. `None` keeps it linear.
+        bias_axes: The output axes that the bias has, such as `"d"`. `None` means no bias.
+        kernel_initializer: Fills the kernel, Glorot-uniform by default.
+        bias_initializer: Fills the bias, zeros by default.
+        kernel_regularizer: A penalty on the kernel.
+        bias_regularizer: A penalty on the bias.
+        kernel_constraint: Applied to the kernel after each update.
+        bias_constraint: Applied to the bias after each update.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        ValueError: If the equation cannot be read, or does not fit the shapes.
+
+    Example:
+        >>> layer = EinsumDense("abc,cd->abd", output_shape=(None, 4), bias_axes="d")
+        >>> layer(torch.ones(2, 3, 5)).shape
+        torch.Size([2, 3, 4])
+    """
+
+    kernel: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        equation: str,
+        output_shape: int | Sequence[int | None],
+        activation: Any = None,
+        bias_axes: str | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        match = _EQUATION.fullmatch(equation.replace(" ", ""))
+        if match is None:
+            raise ValueError(
+                f"EinsumDense: cannot read the equation {describe(equation)}; write it as "
+                "'input,kernel->output', such as 'abc,cd->abd'."
+            )
+        self.equation = equation.replace(" ", "")
+        before, self._input, _, self._kernel, _, self._output, after = match.groups()
+        self._leading = before is not None
+        self._trailing = after is not None
+        sizes = (output_shape,) if isinstance(output_shape, int) else output_shape
+        self.partial_output_shape = tuple(sizes)
+        self.activation = activations.get(activation)
+        self.bias_axes = bias_axes
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Find the kernel's and the bias's shape from the equation."""
+        sizes = self._sizes(input_shape)
+        kernel_shape = [self._known(label, sizes) for label in self._kernel]
+        self.kernel = nn.Parameter(torch.empty(kernel_shape, dtype=self.variable_dtype))
+        if not self.bias_axes:
+            self.register_parameter("bias", None)
+            return
+        unknown = set(self.bias_axes) - set(self._output)
+        if unknown:
+            raise ValueError(
+                f'EinsumDense "{self.name}": the bias axes {sorted(unknown)} are not in the output '
+                f"'{self._output}'."
+            )
+        first = min(self._output.index(label) for label in self.bias_axes)
+        bias_shape = [
+            self._known(label, sizes) if label in self.bias_axes else 1
+            for label in self._output[first:]
+        ]
+        if self._trailing:
+            bias_shape += [1] * (len(input_shape) - len(self._input))
+        self.bias = nn.Parameter(torch.empty(bias_shape, dtype=self.variable_dtype))
+
+    def _sizes(self, input_shape: tuple[int | None, ...]) -> dict[str, int | None]:
+        """The size of each label, from the input and from the wanted output."""
+        elided = len(input_shape) - len(self._input)
+        if elided < 0 or (elided > 0 and "..." not in self.equation):
+            raise ValueError(
+                f"EinsumDense \"{self.name}\" expects an input '{self._input}', got shape "
+                f"{tuple(input_shape)}."
+            )
+        shown = input_shape[elided:] if self._leading else input_shape[: len(self._input)]
+        sizes = dict(zip(self._input, shown, strict=True))
+        labels = self._output if self._leading else self._output[1:]
+        if len(labels) != len(self.partial_output_shape):
+            raise ValueError(
+                f"EinsumDense \"{self.name}\": output_shape names the axes '{labels}', got "
+                f"{self.partial_output_shape}."
+            )
+        for label, size in zip(labels, self.partial_output_shape, strict=True):
+            known = sizes.get(label)
+            if None not in (known, size) and known != size:
+                raise ValueError(
+                    f"EinsumDense \"{self.name}\": axis '{label}' has size {known} in the input "
+                    f"and {size} in output_shape."
+                )
+            sizes[label] = known if size is None else size
+        return sizes
+
+    def _known(self, label: str, sizes: dict[str, int | None]) -> int:
+        size = sizes.get(label)
+        if size is None:
+            raise ValueError(
+                f"EinsumDense \"{self.name}\" needs to know the size of axis '{label}' of "
+                f"'{self.equation}'; give it in output_shape or in the input."
+            )
+        return size
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Kernel and bias."""
+        if "kernel" not in self._parameters:
+            return []
+        rules = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
+        weights = [KerasWeight("kernel", self.kernel, *rules)]
+        if self.bias is not None:
+            rules = self.bias_initializer, self.bias_regularizer, self.bias_constraint
+            weights.append(KerasWeight("bias", self.bias, *rules))
+        return weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sum, add the bias, apply the activation."""
+        y = torch.einsum(self.equation, x, self.kernel)
+        return self.activation(y if self.bias is None else y + self.bias)
