@@ -13,8 +13,7 @@ from kerasish.registry import deserialize
 
 
 def graph_to_config(model: Any) -> dict[str, Any]:
-    """Describe a graph model: its layers, its calls in order, its inputs and outputs.
-    """
+    """Describe a graph model: its layers, its calls in order, its inputs and outputs."""
     inputs = model.inputs
     calls = nodes_between(inputs, model._output_structure)
     numbers = {id(tensor.node): index for index, tensor in enumerate(inputs)}
@@ -36,10 +35,7 @@ def graph_to_config(model: Any) -> dict[str, Any]:
         args, kwargs = map_nested(refer, (node.args, node.kwargs))
         nodes.append({"target": target, "args": args, "kwargs": kwargs})
     return {
-        "inputs": [
-            {"batch_shape": t.shape, "dtype": t.dtype, "name": t.name}
-            for t in inputs
-        ],
+        "inputs": [{"batch_shape": t.shape, "dtype": t.dtype, "name": t.name} for t in inputs],
         "layers": list(layers.values()),
         "nodes": nodes,
         "input_structure": map_nested(refer, model._input_structure),
@@ -47,12 +43,15 @@ def graph_to_config(model: Any) -> dict[str, Any]:
     }
 
 
-def graph_from_config(config: dict[str, Any], custom_objects: dict | None = None) -> tuple[Any, Any]:
+def graph_from_config(
+    config: dict[str, Any], custom_objects: dict | None = None
+) -> tuple[Any, Any]:
     """Make layers and record the calls again.
 
     Returns:
         The structures of symbolic inputs and outputs.
     """
+
     def restore(value: Any) -> Any:
         return deserialize(value, {**(custom_objects or {}), "_Reference": _Reference})
 
@@ -85,5 +84,3 @@ class _Reference:
     def get_config(self) -> dict[str, int]:
         """The number."""
         return {"number": self.number}
-
-

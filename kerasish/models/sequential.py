@@ -30,9 +30,7 @@ class Sequential(GraphModel):
         (None, 2)
     """
 
-    def __init__(
-        self, layers: Any = None, trainable: bool = True, name: str | None = None
-    ) -> None:
+    def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(name=name)
         self._stack: list[Layer] = []
         self._placeholder: SymbolicTensor | None = None
