@@ -50,41 +50,52 @@ class Pooling(SpatialLayer):
             self, "strides", self.pool_size if strides is None else strides, self.rank
         )
         self.padding = one_of(self, "padding", padding, ("valid", "same"))
-        self.pool = self.modules_by_rank[self.rank](self.pool_size, self.strides, **self.options)
+        # torch pads both ends alike and, in ceil_mode, lets the last window hang over the end: that
+        # is Keras's uneven padding.
+        fixed = _fixed_padding(self.pool_size, self.strides) if self.padding == "same" else 0
+        self.pool = self.modules_by_rank[self.rank](
+            self.pool_size,
+            self.strides,
+            fixed or 0,
+            ceil_mode=self.padding == "same",
+            **self.options,
+        )
+        self._has_fixed_padding = fixed is not None
 
     @property
     def is_transparent(self) -> bool:  # type: ignore[override]
         """Whether it is one call of a torch module, whatever the input's size."""
-        return self.padding == "valid"
+        return self._has_fixed_padding
 
     def transform(self, x: Tensor) -> Tensor:
         """Pool, channels first."""
-        return self.pool(x) if self.padding == "valid" else self._pool_same(x)
+        return self.pool(x) if self._has_fixed_padding else self._pool_by_size(x)
 
-    def _pool_same(self, x: Tensor) -> Tensor:
-        # torch pads both ends alike and, in ceil_mode, lets the last window hang over the end: that
-        # is Keras's uneven padding. With stride 1 no window hangs over; there one element more is
-        # padded at both ends and the first window is left out.
-        padding, first = _same_windows(x.shape[2:], self.pool_size, self.strides)
+    def _pool_by_size(self, x: Tensor) -> Tensor:
+        """Same-padded pooling where the padding depends on the size, or is uneven at stride 1."""
+        windows = zip(x.shape[2:], self.pool_size, self.strides, strict=True)
+        sides = [same_padding(*window) for window in windows]
+        # With stride 1 no window hangs over the end; so one element more is padded at both ends,
+        # and the first window is left out.
+        skips = [
+            after > before and stride == 1
+            for (before, after), stride in zip(sides, self.strides, strict=True)
+        ]
+        padding = [before + skip for (before, _), skip in zip(sides, skips, strict=True)]
         pool = self.functions_by_rank[self.rank]
         y = pool(x, self.pool_size, self.strides, padding, ceil_mode=True, **self.options)
-        for axis, skip in enumerate(first, start=2):
-            if skip:
-                y = y.narrow(axis, 1, y.shape[axis] - 1)
-        return y
+        return y[(slice(None), slice(None), *(slice(int(skip), None) for skip in skips))]
 
 
-def _same_windows(
-    spatial: Sequence[int], pool_size: Sequence[int], strides: Sequence[int]
-) -> tuple[list[int], list[bool]]:
-    """The padding that torch takes for each axis, and whether to leave out the first window."""
-    padding, first = [], []
-    for size, window, stride in zip(spatial, pool_size, strides, strict=True):
-        before, after = same_padding(size, window, stride)
-        skip = after > before and stride == 1
-        padding.append(before + skip)
-        first.append(skip)
-    return padding, first
+def _fixed_padding(pool_size: Sequence[int], strides: Sequence[int]) -> tuple[int, ...] | None:
+    """What torch's modules take as `padding` for any input, or `None` where it depends on the size.
+
+    Windows of one or two elements that do not overlap hang over the end at most.
+    """
+    pairs = list(zip(pool_size, strides, strict=True))
+    if all(size % 2 if stride == 1 else size <= 2 for size, stride in pairs):
+        return tuple(size // 2 if stride == 1 else 0 for size, stride in pairs)
+    return None
 
 
 class MaxPooling(Pooling):

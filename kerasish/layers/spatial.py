@@ -81,8 +81,8 @@ class SpatialLayer(Layer):
         for x in tensors_in(args):
             if not (x.is_floating_point() or x.is_complex()):
                 raise TypeError(
-                    f'{type(self).__name__} "{self.name}" computes with floating-point numbers, got '
-                    f"{describe(x)}. Put Rescaling(1 / 255) before it, or convert with x.float()."
+                    f'{type(self).__name__} "{self.name}" computes with floating-point numbers, '
+                    f"got {describe(x)}. Put Rescaling(1 / 255) before it, or call x.float()."
                 ) from error
         super()._explain(error, args)
 

@@ -98,6 +98,21 @@ def test_both_axis_orders_give_the_same_numbers(kind):
     assert_close(last.movedim(-1, 1), first)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 1), ((3, 2), (1, 2)), (1, 2)])
+def test_usual_same_pooling_is_one_torch_module(kind, size, stride):
+    layer = getattr(layers, f"{kind}Pooling2D")(size, stride, padding="same")
+    x, calls = torch.randn(1, 2, 7, 8), []
+    layer.pool.register_forward_hook(lambda module, args, y: calls.append((args[0], y)))
+
+    y = layer(x)
+
+    assert len(calls) == 1
+    assert calls[0][0] is x
+    assert calls[0][1] is y
+    assert layer.is_transparent
+
+
 def test_strides_default_to_the_window():
     assert layers.MaxPooling2D((3, 2)).strides == (3, 2)
     assert layers.MaxPooling1D().pool_size == (2,)
