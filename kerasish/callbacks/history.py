@@ -16,6 +16,9 @@ class History(Callback):
     Attributes:
         history: Name -> list of numbers, one an epoch in which the name was logged.
         epoch: The numbers of the epochs, from 0.
+        seconds: Where the time went: `data` (waiting for it), `step`, `metrics`, `callbacks` and
+            `validation`, each a list of seconds, one an epoch.
+        advice: The one thing worth changing about that, in a sentence; `None` where all is well.
 
     Example:
         >>> history = History()
@@ -28,6 +31,8 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        self.seconds: dict[str, list[float]] = {}
+        self.advice: str | None = None
         self._epochs_of: dict[str, list[int]] = {}
 
     def __repr__(self) -> str:
@@ -36,6 +41,7 @@ class History(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.epoch = []
+        self.seconds, self.advice = {}, None
         self._epochs_of = {name: [] for name in self.history}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -45,6 +51,11 @@ class History(Callback):
             self._epochs_of.setdefault(name, []).append(epoch)
         if self.model is not None:
             self.model.history = self
+
+    def add_seconds(self, seconds: dict[str, float]) -> None:
+        """Take down where an epoch's time went."""
+        for part, value in seconds.items():
+            self.seconds.setdefault(part, []).append(value)
 
     def epochs_of(self, name: str) -> list[int]:
         """The epochs whose logs held this name; fewer than all with `validation_freq` above 1."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from kerasish.callbacks import CallbackList
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Batch, Feed
 from kerasish.training.step import Step
+from kerasish.training.timings import Timings
 from kerasish.training.tracker import LazyLogs, Tracker, to_number
 
 
@@ -55,27 +57,37 @@ class Passes:
 
 
 def train_epoch(
-    model: Any, batches: Iterator[Batch], step: Step, tracker: Tracker, callbacks: CallbackList
+    model: Any,
+    batches: Iterator[Batch],
+    step: Step,
+    tracker: Tracker,
+    callbacks: CallbackList,
+    timings: Timings,
 ) -> int:
     """Train on every batch. Returns how many there were."""
     kept, window = tracker.kept, tracker.window
+    reduce, clock = timings.timed("metrics", tracker.reduce), perf_counter
+    in_step = 0.0
     logs = LazyLogs(tracker.results)
-    begin = callbacks.on_train_batch_begin if callbacks.overrides("on_train_batch_begin") else None
-    end = callbacks.on_train_batch_end if callbacks.overrides("on_train_batch_end") else None
+    begin = timings.hook(callbacks, "on_train_batch_begin")
+    end = timings.hook(callbacks, "on_train_batch_end")
     number = -1
     for number, (x, y, weight) in enumerate(batches):
         if begin is not None:
             begin(number, logs)
+        began = clock()
         kept.append(step(x, y, weight))
+        in_step += clock() - began
         if len(kept) >= window:
-            tracker.reduce()
+            reduce()
         if end is not None:
             end(number, logs)
         if model.stop_training:
             break
+    timings.step += in_step
     if hasattr(step, "finish"):
         step.finish()  # type: ignore[attr-defined]
-    tracker.reduce()
+    reduce()
     return number + 1
 
 
@@ -102,7 +114,11 @@ def test_epoch(
 
 
 def custom_epoch(
-    model: Any, batches: Iterator[Batch], kind: str, callbacks: CallbackList
+    model: Any,
+    batches: Iterator[Batch],
+    kind: str,
+    callbacks: CallbackList,
+    timings: Timings | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Hand every batch to the model's own `train_step` or `test_step`.
 
@@ -110,18 +126,25 @@ def custom_epoch(
         How many batches there were, and the logs of the last.
     """
     step = getattr(model, f"{kind}_step")
-    begin = getattr(callbacks, f"on_{kind}_batch_begin")
-    end = getattr(callbacks, f"on_{kind}_batch_end")
+    timings = timings or Timings()
+    begin = timings.hook(callbacks, f"on_{kind}_batch_begin") or nothing
+    end = timings.hook(callbacks, f"on_{kind}_batch_end") or nothing
     latest: dict[str, Any] = {}
     logs = LazyLogs(lambda: latest)
     number = -1
     for number, batch in enumerate(batches):
         begin(number, logs)
+        began = perf_counter()
         latest = step(as_data(batch)) or {}
+        timings.step += perf_counter() - began
         end(number, logs)
         if kind == "train" and model.stop_training:
             break
     return number + 1, {name: to_number(value) for name, value in latest.items()}
+
+
+def nothing(number: int, logs: Any) -> None:
+    """The hook that nobody has."""
 
 
 def as_data(batch: Batch) -> Any:

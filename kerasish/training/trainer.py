@@ -13,11 +13,12 @@ from kerasish.callbacks import CallbackList
 from kerasish.data import ArrayFeed, Feed, make_feed, split_tail
 from kerasish.data.arrays import as_tensors, map_leaves
 from kerasish.data.stream import batch_rows
-from kerasish.metrics import Metric
 from kerasish.training import loop, preflight
+from kerasish.training.batch_methods import BatchMethods
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
 from kerasish.training.recipe import Recipe
+from kerasish.training.run import Run
 from kerasish.training.session import (
     as_numpy,
     check_count,
@@ -30,7 +31,7 @@ from kerasish.training.targets import target_preparer
 from kerasish.training.tracker import Tracker
 
 
-class Trainer:
+class Trainer(BatchMethods):
     """Adds `compile`, `fit`, `evaluate`, `predict` and their relatives to a torch module.
 
     Override `train_step(self, data)`, `test_step`, `predict_step` or `compute_loss` to change what
@@ -218,6 +219,7 @@ class Trainer:
             ValueError: If data, targets and model do not go together. Nothing is changed then.
         """
         recipe = self._require_compiled("fit")
+        source = x
         check_count("epochs", epochs, minimum=0)
         check_count("steps_per_epoch", steps_per_epoch)
         check_count("validation_steps", validation_steps)
@@ -259,26 +261,25 @@ class Trainer:
             },
         )
         self.stop_training = False
-        logs: dict[str, Any] | None = {}
+        run = Run(
+            self,
+            None if custom else plan,
+            tracker,
+            session,
+            val_passes,
+            validation_freq,
+            listeners,
+        )
         try:
-            listeners.on_train_begin()
-            if plan is not None and not custom:
-                tracker.size_window(*_sample_of(feed))  # type: ignore[union-attr]
-            for epoch in range(initial_epoch, epochs):
-                # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
-                train_step = None if custom or plan is None else make_train_step(plan)
-                logs = self._run_epoch(
-                    epoch, session, train_step, tracker, listeners, val_passes, validation_freq
-                )
-                if logs is None or self.stop_training:
-                    break
+            run.train(initial_epoch, epochs)
         finally:
             # Whatever ended training, callbacks close their files and restore their weights, and
             # the model is left ready for use.
             self.eval()  # type: ignore[attr-defined]
-            listeners.on_train_end(final_logs(logs))
+            listeners.on_train_end(final_logs(run.logs))
             if recipe.optimizer.use_ema:
                 recipe.optimizer.finalize_variable_values()
+        run.advise(source, speak=verbose != 0)
         return self.history
 
     def _plan_or_custom(
@@ -293,40 +294,6 @@ class Trainer:
             # A model with its own train_step need not have a forward pass of its own.
             place_model(self, self._recipe)  # type: ignore[arg-type]
             return None, None
-
-    def _run_epoch(
-        self,
-        epoch: int,
-        passes: loop.Passes,
-        step: Any,
-        tracker: Tracker | None,
-        listeners: CallbackList,
-        validation: loop.Passes | None,
-        validation_freq: Any,
-    ) -> dict[str, Any] | None:
-        """One epoch and its validation. Returns its logs, `None` when the data has run out."""
-        self.reset_metrics()
-        self.train()  # type: ignore[attr-defined]
-        listeners.on_epoch_begin(epoch)
-        batches = passes.next_epoch()
-        if step is None:
-            seen, logs = loop.custom_epoch(self, batches, "train", listeners)
-        else:
-            assert tracker is not None
-            seen = loop.train_epoch(self, batches, step, tracker, listeners)
-            logs = {k: loop.to_number(v) for k, v in tracker.results().items()}
-        if seen == 0 or (passes.steps is not None and seen < passes.steps):
-            loop.warn_out_of_data(passes.steps, seen)
-            self.stop_training = True
-            if seen == 0:
-                return None
-        if validation is not None and _is_due(validation_freq, epoch):
-            held = self._run_test(validation, listeners)
-            logs |= {f"val_{name}": value for name, value in held.items()}
-        listeners.on_epoch_end(epoch, logs)
-        assert self._recipe is not None
-        self._recipe.optimizer.on_epoch_end(logs)
-        return logs
 
     def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         """Evaluate one pass. Returns the logs."""
@@ -354,8 +321,10 @@ class Trainer:
         return {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:
-        found = [] if tracker is None else tracker.objective.all_metrics
-        names = [metric.name for metric in (found or self.metrics)]
+        if tracker is None:
+            names = self.metrics_names
+        else:
+            names = [name for name, _ in tracker.objective.logged]
         return names + [f"val_{name}" for name in names] * validated
 
     # Evaluating and predicting
@@ -392,9 +361,7 @@ class Trainer:
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
-        feed = make_feed(
-            x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device()
-        )
+        feed = make_feed(x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device())
         tracker = None
         if not self.overrides("test_step"):
             _, tracker = self._plan(feed)
@@ -520,104 +487,6 @@ class Trainer:
         rows = batch_rows((as_tensors(x, "x"), None, None))
         return self.predict(x, batch_size=rows, verbose=0)
 
-    # What happens to a batch; subclasses may override these
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """Train on one batch. `fit` does the same by a shorter path unless this is overridden.
-
-        Args:
-            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, tensors on the model's device.
-
-        Returns:
-            What to log, by name.
-        """
-        x, y, weight = unpack_x_y_sample_weight(data)
-        y_pred = self.compiled_forward(x)
-        loss = self.compute_loss(x, y, y_pred, weight)
-        loss.backward()
-        self.optimizer.update()
-        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluate one batch; see `train_step`."""
-        x, y, weight = unpack_x_y_sample_weight(data)
-        y_pred = self.compiled_forward(x)
-        loss = self.compute_loss(x, y, y_pred, weight)
-        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
-
-    def predict_step(self, data: Any) -> Any:
-        """The outputs for one batch; see `train_step`."""
-        return self.compiled_forward(unpack_x_y_sample_weight(data)[0])
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
-        """The total loss of a batch: the compiled losses, `add_loss` and the weights' penalties."""
-        total: Any = 0.0
-        if self._recipe is not None and self._recipe.loss is not None:
-            total = self._objective_for(y, y_pred).loss_function()(y, y_pred, sample_weight)
-        for loss in self.losses:  # type: ignore[attr-defined]
-            total = total + loss
-        return total if isinstance(total, Tensor) else torch.tensor(total)
-
-    def compute_metrics(
-        self,
-        x: Any,
-        y: Any,
-        y_pred: Any,
-        sample_weight: Any = None,
-        *,
-        loss: Tensor | None = None,
-    ) -> dict[str, Any]:
-        """Take a batch into the compiled metrics (and its loss, if given) and return all values."""
-        tracker = Tracker(self._objective_for(y, y_pred))
-        if loss is None:
-            loss = torch.zeros(())
-        tracker.kept.append((loss.detach(), y_pred, y, sample_weight, None))
-        return tracker.results()
-
-    def _objective_for(self, y: Any, y_pred: Any) -> Objective:
-        if self._objective is None:
-            recipe = self._require_compiled("compute_loss")
-            self._objective = Objective(recipe, getattr(self, "output_names", []), y, y_pred)
-        return self._objective
-
-    # Metrics
-
-    @property
-    def metrics(self) -> list[Metric]:
-        """The loss mean, the compiled metrics, and metrics kept as attributes of the model."""
-        compiled = [] if self._objective is None else self._objective.all_metrics
-        own = [value for value in vars(self).values() if isinstance(value, Metric)]
-        return [*compiled, *own]
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of `metrics`."""
-        return [metric.name for metric in self.metrics]
-
-    def metrics_result(self) -> dict[str, Any]:
-        """The present value of every metric, by name."""
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    def reset_metrics(self) -> None:
-        """Start every metric again."""
-        for metric in self.metrics:
-            metric.reset_state()
-
-
-def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """`(x, y, sample_weight)` from what `train_step` gets, `None` where one is missing."""
-    if not isinstance(data, tuple):
-        return data, None, None
-    padded = (*data, None, None)
-    return padded[0], padded[1], padded[2]
-
 
 def _known(value: Any, kind: str) -> Any:
     """Refuse misspelt names now, not at the first batch."""
@@ -647,12 +516,6 @@ def _sample_of(feed: Feed) -> tuple[Any, Any]:
     return x, y
 
 
-def _is_due(validation_freq: Any, epoch: int) -> bool:
-    if isinstance(validation_freq, int):
-        return (epoch + 1) % validation_freq == 0
-    return epoch + 1 in validation_freq
-
-
 def _device_of(model: Any) -> str:
     first = next(model.parameters(), None)
     return "auto" if first is None else str(first.device)
@@ -669,5 +532,3 @@ def _returned(logs: Mapping[str, Any], return_dict: bool) -> Any:
         return numbers
     values = list(numbers.values())
     return values[0] if len(values) == 1 else values
-
-

@@ -1,0 +1,109 @@
+"""A run: what one call of `fit` does, epoch after epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kerasish.callbacks import CallbackList
+from kerasish.callbacks.console import say
+from kerasish.training import loop
+from kerasish.training.step import StepPlan, make_train_step
+from kerasish.training.timings import Timings, advise
+from kerasish.training.tracker import Tracker
+
+
+class Run:
+    """One call of `fit`.
+
+    Args:
+        model: The compiled model.
+        plan: What its steps have in common; `None` where the model has a `train_step` of its own.
+        tracker: The running means of loss and metrics; `None` likewise.
+        passes: The training data.
+        validation: The validation data, or `None`.
+        validation_freq: Validate every so many epochs, or in the epochs listed (from 1).
+        listeners: The callbacks.
+
+    Attributes:
+        logs: Those of the last finished epoch.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        plan: StepPlan | None,
+        tracker: Tracker | None,
+        passes: loop.Passes,
+        validation: loop.Passes | None,
+        validation_freq: Any,
+        listeners: CallbackList,
+    ) -> None:
+        self.model, self.plan, self.tracker = model, plan, tracker
+        self.passes, self.validation = passes, validation
+        self.validation_freq, self.listeners = validation_freq, listeners
+        self.logs: dict[str, Any] = {}
+        self.timings = Timings()
+
+    def train(self, initial_epoch: int, epochs: int) -> None:
+        """Train until the last epoch, the end of the data, or `model.stop_training`."""
+        self.listeners.on_train_begin()
+        if self.plan is not None and self.tracker is not None:
+            x, y, _ = self.passes.feed.peek()
+            self.tracker.size_window(x, y)
+        for epoch in range(initial_epoch, epochs):
+            logs = self.run_epoch(epoch)
+            if logs is None:
+                break
+            self.logs = logs
+            if self.model.stop_training:
+                break
+
+    def run_epoch(self, epoch: int) -> dict[str, Any] | None:
+        """One epoch and its validation. Returns its logs, `None` when the data has run out."""
+        timings = self.timings = Timings()
+        self.model.reset_metrics()
+        self.model.train()
+        with timings.within("callbacks"):
+            self.listeners.on_epoch_begin(epoch)
+        seen, logs = self.train_batches()
+        passes = self.passes
+        if seen == 0 or (passes.steps is not None and seen < passes.steps):
+            loop.warn_out_of_data(passes.steps, seen)
+            self.model.stop_training = True
+            if seen == 0:
+                return None
+        if self.validation is not None and _is_due(self.validation_freq, epoch):
+            with timings.within("validation"):
+                held = self.model._run_test(self.validation, self.listeners)
+            logs |= {f"val_{name}": value for name, value in held.items()}
+        with timings.within("callbacks"):
+            self.listeners.on_epoch_end(epoch, logs)
+        self.model.optimizer.on_epoch_end(logs)
+        self.listeners.history.add_seconds(timings.as_dict())
+        return logs
+
+    def train_batches(self) -> tuple[int, dict[str, Any]]:
+        """Train on an epoch's batches. Returns how many there were, and the logs."""
+        model, tracker, timings = self.model, self.tracker, self.timings
+        batches = self.passes.next_epoch()
+        with timings.loop(model._recipe.torch_device()):
+            if self.plan is None or tracker is None:
+                return loop.custom_epoch(model, batches, "train", self.listeners, timings)
+            # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
+            step = make_train_step(self.plan)
+            seen = loop.train_epoch(model, batches, step, tracker, self.listeners, timings)
+        with timings.within("metrics"):
+            return seen, {k: loop.to_number(v) for k, v in tracker.results().items()}
+
+    def advise(self, source: Any, *, speak: bool) -> None:
+        """Leave the one thing worth changing in the history, and perhaps say it."""
+        history = self.listeners.history
+        history.advice = advise(history.seconds, source)
+        if history.advice and speak:
+            say(history.advice)
+
+
+def _is_due(validation_freq: Any, epoch: int) -> bool:
+    if isinstance(validation_freq, int):
+        return (epoch + 1) % validation_freq == 0
+    return epoch + 1 in validation_freq
