@@ -13,8 +13,8 @@ from kerasish.callbacks import CallbackList
 from kerasish.data import ArrayFeed, Feed, make_feed, split_tail
 from kerasish.data.arrays import as_tensors, map_leaves
 from kerasish.data.stream import batch_rows
+from kerasish.metrics import Metric
 from kerasish.training import loop, preflight
-from kerasish.training.batch_methods import BatchMethods
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
 from kerasish.training.recipe import Recipe
@@ -31,7 +31,7 @@ from kerasish.training.targets import target_preparer
 from kerasish.training.tracker import Tracker
 
 
-class Trainer(BatchMethods):
+class Trainer:
     """Adds `compile`, `fit`, `evaluate`, `predict` and their relatives to a torch module.
 
     Override `train_step(self, data)`, `test_step`, `predict_step` or `compute_loss` to change what
@@ -321,10 +321,8 @@ class Trainer(BatchMethods):
         return {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:
-        if tracker is None:
-            names = self.metrics_names
-        else:
-            names = [name for name, _ in tracker.objective.logged]
+        found = [] if tracker is None else tracker.objective.all_metrics
+        names = [metric.name for metric in (found or self.metrics)]
         return names + [f"val_{name}" for name in names] * validated
 
     # Evaluating and predicting
@@ -361,7 +359,9 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
-        feed = make_feed(x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device())
+        feed = make_feed(
+            x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device()
+        )
         tracker = None
         if not self.overrides("test_step"):
             _, tracker = self._plan(feed)
@@ -487,6 +487,104 @@ class Trainer(BatchMethods):
         rows = batch_rows((as_tensors(x, "x"), None, None))
         return self.predict(x, batch_size=rows, verbose=0)
 
+    # What happens to a batch; subclasses may override these
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Train on one batch. `fit` does the same by a shorter path unless this is overridden.
+
+        Args:
+            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, tensors on the model's device.
+
+        Returns:
+            What to log, by name.
+        """
+        x, y, weight = unpack_x_y_sample_weight(data)
+        y_pred = self.compiled_forward(x)
+        loss = self.compute_loss(x, y, y_pred, weight)
+        loss.backward()
+        self.optimizer.update()
+        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Evaluate one batch; see `train_step`."""
+        x, y, weight = unpack_x_y_sample_weight(data)
+        y_pred = self.compiled_forward(x)
+        loss = self.compute_loss(x, y, y_pred, weight)
+        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for one batch; see `train_step`."""
+        return self.compiled_forward(unpack_x_y_sample_weight(data)[0])
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The total loss of a batch: the compiled losses, `add_loss` and the weights' penalties."""
+        total: Any = 0.0
+        if self._recipe is not None and self._recipe.loss is not None:
+            total = self._objective_for(y, y_pred).loss_function()(y, y_pred, sample_weight)
+        for loss in self.losses:  # type: ignore[attr-defined]
+            total = total + loss
+        return total if isinstance(total, Tensor) else torch.tensor(total)
+
+    def compute_metrics(
+        self,
+        x: Any,
+        y: Any,
+        y_pred: Any,
+        sample_weight: Any = None,
+        *,
+        loss: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """Take a batch into the compiled metrics (and its loss, if given) and return all values."""
+        tracker = Tracker(self._objective_for(y, y_pred))
+        if loss is None:
+            loss = torch.zeros(())
+        tracker.kept.append((loss.detach(), y_pred, y, sample_weight, None))
+        return tracker.results()
+
+    def _objective_for(self, y: Any, y_pred: Any) -> Objective:
+        if self._objective is None:
+            recipe = self._require_compiled("compute_loss")
+            self._objective = Objective(recipe, getattr(self, "output_names", []), y, y_pred)
+        return self._objective
+
+    # Metrics
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The loss mean, the compiled metrics, and metrics kept as attributes of the model."""
+        compiled = [] if self._objective is None else self._objective.all_metrics
+        own = [value for value in vars(self).values() if isinstance(value, Metric)]
+        return [*compiled, *own]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    def metrics_result(self) -> dict[str, Any]:
+        """The present value of every metric, by name."""
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def reset_metrics(self) -> None:
+        """Start every metric again."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """`(x, y, sample_weight)` from what `train_step` gets, `None` where one is missing."""
+    if not isinstance(data, tuple):
+        return data, None, None
+    padded = (*data, None, None)
+    return padded[0], padded[1], padded[2]
+
 
 def _known(value: Any, kind: str) -> Any:
     """Refuse misspelt names now, not at the first batch."""
@@ -532,3 +630,5 @@ def _returned(logs: Mapping[str, Any], return_dict: bool) -> Any:
         return numbers
     values = list(numbers.values())
     return values[0] if len(values) == 1 else values
+
+
