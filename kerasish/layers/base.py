@@ -18,6 +18,7 @@ from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import (
     Node,
     SymbolicTensor,
+    expansion,
     is_symbolic,
     map_nested,
     record,
@@ -30,10 +31,12 @@ from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_li
 from kerasish.layers.weights import KerasWeight
 from kerasish.registry import deserialize
 
+
 class _AddedLosses:
     """Whether any layer has ever called `add_loss`: until then, nobody needs to look for losses."""
 
     any = False
+    collecting = False  # whether a model's call is under way, from whose start losses count
 
 
 added_losses = _AddedLosses()
@@ -349,6 +352,8 @@ class Layer(nn.Module):
     # Symbolic calls
 
     def _call_symbolically(self, args: tuple, kwargs: dict) -> Any:
+        if self.built and expansion.covers(self):
+            return self.forward(*args, **kwargs)
         self._check(args)
         masks = [leaf.mask for leaf in symbolic_leaves(args) if isinstance(leaf, SymbolicTensor)]
         mask = masks if args and isinstance(args[0], (list, tuple)) else (masks or [None])[0]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -200,10 +199,6 @@ class Model(Trainer, Layer):
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         return super().count_params()
-
-    def get_metrics_result(self) -> dict[str, float]:
-        """The present value of every metric."""
-        return {name: float(np.asarray(value)) for name, value in self.metrics_result().items()}
 
 
 @model_form(lambda first: isinstance(first, nn.Module))

@@ -23,24 +23,33 @@ class Passes:
     """A feed as an endless source of epochs, each `steps` batches long or one pass.
 
     With `steps`, an epoch goes on where the last one ended and starts the feed again when it is
-    through.
+    through. With `restarts` each epoch is the feed's beginning: a validation must see the same rows
+    every time, and none twice.
     """
 
-    def __init__(self, feed: Feed, steps: int | None = None, first_epoch: int = 0) -> None:
+    def __init__(
+        self, feed: Feed, steps: int | None = None, first_epoch: int = 0, restarts: bool = False
+    ) -> None:
         self.feed, self.steps = feed, steps
+        self._restarts = restarts and not getattr(feed, "is_one_shot", False)
         self._pass = first_epoch
         self._endless: Iterator[Batch] | None = None
 
     @property
     def num_batches(self) -> int | None:
         """How many batches an epoch has, `None` if unknown."""
-        return self.steps if self.steps is not None else self.feed.num_batches
+        known = self.feed.num_batches
+        if self.steps is None or (self._restarts and known is not None and known < self.steps):
+            return known
+        return self.steps
 
     def next_epoch(self) -> Iterator[Batch]:
         """The batches of the next epoch."""
         if self.steps is None:
             self._pass += 1
             return self.feed.batches(self._pass - 1)
+        if self._restarts:
+            return itertools.islice(self.feed.batches(0), self.steps)
         if self._endless is None:
             self._endless = self._forever()
         return itertools.islice(self._endless, self.steps)

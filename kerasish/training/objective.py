@@ -78,6 +78,12 @@ def _metric(identifier: Any, shapes: tuple, from_logits: bool) -> Metric:
 class Objective:
     """All outputs' losses and metrics.
 
+    Attributes:
+        names: The names of the outputs.
+        outputs: Each output's loss and metrics.
+        total: The running mean of the total loss.
+        logged: What a log holds, in order: each key with its metric.
+
     Args:
         recipe: What `compile` was given.
         names: The names of the outputs.
@@ -115,7 +121,7 @@ class Objective:
             for i, name in enumerate(self.names)
         ]
         self.total = Mean(name="loss")
-        self._name_metrics()
+        self.logged = self._named()
         self.has_loss = any(output.loss is not None for output in self.outputs)
 
     def arrange(self, value: Any, what: str) -> list[Any]:
@@ -174,31 +180,33 @@ class Objective:
             )
         return items
 
-    def _name_metrics(self) -> None:
-        """Prefix names with the output's where there are several, and number repeated ones."""
-        used: set[str] = {"loss"}
-        for output in self.outputs:
-            for metric in (*output.metrics, *output.weighted_metrics):
-                base = metric.name
-                if len(self.outputs) > 1 and not base.startswith(f"{output.name}_"):
-                    base = f"{output.name}_{base}"
-                name, count = base, 1
-                while name in used:
-                    name, count = f"{base}_{count}", count + 1
-                metric.name = name
-                used.add(name)
+    def _named(self) -> list[tuple[str, Metric]]:
+        """Every mean and metric with its key in the logs.
 
-    @property
-    def compiled_metrics(self) -> list[Metric]:
-        """The metrics of all outputs, in order."""
-        return [m for o in self.outputs for m in (*o.metrics, *o.weighted_metrics)]
+        As in Keras: the output's name comes first where there are several outputs; a repeated name
+        gets a number, that of a weighted metric becomes `weighted_…`.
+        """
+        parts = [o.loss_mean for o in self.outputs if o.loss is not None]
+        named: dict[str, Metric] = {"loss": self.total}
+        if len(parts) > 1:
+            named |= {mean.name: mean for mean in parts}
+        for weighted in (False, True):
+            for output in self.outputs:
+                prefix = f"{output.name}_" if len(self.outputs) > 1 else ""
+                for metric in output.weighted_metrics if weighted else output.metrics:
+                    name = f"{prefix}{metric.name}"
+                    if weighted and name in named:
+                        name = f"{prefix}weighted_{metric.name}"
+                    first, count = name, 1
+                    while name in named:
+                        name, count = f"{first}_{count}", count + 1
+                    named[name] = metric
+        return list(named.items())
 
     @property
     def all_metrics(self) -> list[Metric]:
         """The loss means and the metrics: what a log holds, in order."""
-        several = len(self.outputs) > 1
-        parts = [o.loss_mean for o in self.outputs if several and o.loss is not None]
-        return [self.total, *parts, *self.compiled_metrics]
+        return [metric for _, metric in self.logged]
 
     def loss_function(self) -> Callable[..., Tensor]:
         """The total loss as `loss(y_true, y_pred, sample_weight=None, mask=None)`."""

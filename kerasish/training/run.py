@@ -67,7 +67,8 @@ class Run:
             self.listeners.on_epoch_begin(epoch)
         seen, logs = self.train_batches()
         passes = self.passes
-        if seen == 0 or (passes.steps is not None and seen < passes.steps):
+        is_short = passes.steps is not None and seen < passes.steps
+        if seen == 0 or (is_short and not self.model.stop_training):
             loop.warn_out_of_data(passes.steps, seen)
             self.model.stop_training = True
             if seen == 0:

@@ -27,6 +27,20 @@ def check_count(name: str, value: Any, minimum: int = 1) -> None:
         )
 
 
+def frequency(value: Any) -> int | set[int]:
+    """`validation_freq` as a number of epochs, or as the set of those that are due.
+
+    Raises:
+        ValueError: If it is neither a positive number nor a collection of such.
+    """
+    if isinstance(value, (list, tuple, set, range, np.ndarray)):
+        for epoch in value:
+            check_count("validation_freq", epoch)
+        return {int(epoch) for epoch in value}
+    check_count("validation_freq", 0 if value is None else value)
+    return int(value)
+
+
 def unpack_validation(data: Any) -> tuple[Any, Any, Any]:
     """`(x, y, sample_weight)` from what the user gave as `validation_data`."""
     if isinstance(data, (tuple, list)) and len(data) in (2, 3):

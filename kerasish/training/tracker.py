@@ -56,6 +56,11 @@ class Tracker:
         losses = torch.stack([entry[0] for entry in kept])
         weights = torch.tensor(sizes, dtype=losses.dtype, device=losses.device)
         self.objective.total.update_state(losses, sample_weight=weights)
+        self.update_metrics(kept)
+
+    @torch.no_grad()
+    def update_metrics(self, kept: list[Kept]) -> None:
+        """Take batches into the compiled metrics, but not into the mean of the loss."""
         for i, output in enumerate(self.objective.outputs):
             for weighted, group in ((False, output.metrics), (True, output.weighted_metrics)):
                 if group:
@@ -84,9 +89,9 @@ class Tracker:
         """The present value of each metric as a tensor, by name; dict results are spread out."""
         self.reduce()
         found: dict[str, Any] = {}
-        for metric in self.objective.all_metrics:
+        for name, metric in self.objective.logged:
             value = metric.result()
-            found.update(value if isinstance(value, Mapping) else {metric.name: value})
+            found.update(value if isinstance(value, Mapping) else {name: value})
         return found
 
 

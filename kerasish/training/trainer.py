@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch.utils.data import Dataset
 
 from kerasish import optimizers
 from kerasish.callbacks import CallbackList
 from kerasish.data import ArrayFeed, Feed, make_feed, split_tail
-from kerasish.data.arrays import as_tensors, map_leaves
+from kerasish.data.arrays import as_tensors, is_array, map_leaves
 from kerasish.data.stream import batch_rows
-from kerasish.metrics import Metric
 from kerasish.training import loop, preflight
+from kerasish.training.batch_methods import BatchMethods
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
 from kerasish.training.recipe import Recipe
@@ -23,6 +23,7 @@ from kerasish.training.session import (
     as_numpy,
     check_count,
     final_logs,
+    frequency,
     unpack_validation,
     warn_without_effect,
 )
@@ -31,7 +32,7 @@ from kerasish.training.targets import target_preparer
 from kerasish.training.tracker import Tracker
 
 
-class Trainer:
+class Trainer(BatchMethods):
     """Adds `compile`, `fit`, `evaluate`, `predict` and their relatives to a torch module.
 
     Override `train_step(self, data)`, `test_step`, `predict_step` or `compute_loss` to change what
@@ -137,6 +138,14 @@ class Trainer:
         """Whether a subclass has its own method of this name."""
         return getattr(type(self), name) is not getattr(Trainer, name)
 
+    @property
+    def _trains_itself(self) -> bool:
+        return self.overrides("train_step") or self.overrides("compute_metrics")
+
+    @property
+    def _tests_itself(self) -> bool:
+        return self.overrides("test_step") or self.overrides("compute_metrics")
+
     def compiled_forward(self, x: Any) -> Any:
         """The model's outputs, through `torch.compile` where that was asked for."""
         call = self._compiled_call
@@ -223,6 +232,9 @@ class Trainer:
         check_count("epochs", epochs, minimum=0)
         check_count("steps_per_epoch", steps_per_epoch)
         check_count("validation_steps", validation_steps)
+        check_count("initial_epoch", initial_epoch, minimum=0)
+        check_count("validation_batch_size", validation_batch_size)
+        validation_freq = frequency(validation_freq)
         seed = int(torch.randint(2**31, ()))
         device = recipe.torch_device()
         if validation_split and validation_data is None:
@@ -236,16 +248,19 @@ class Trainer:
         validation = None
         if validation_data is not None:
             vx, vy, vw = unpack_validation(validation_data)
-            size = validation_batch_size or (batch_size if not hasattr(vx, "batch_size") else None)
+            takes_size = is_array(vx) or isinstance(vx, Dataset)
+            size = validation_batch_size or (batch_size if takes_size else None)
             validation = make_feed(vx, vy, vw, batch_size=size, device=device)
-        custom = self.overrides("train_step")
+        custom = self._trains_itself
         plan, tracker = self._plan_or_custom(feed, class_weight, custom)
         if validation is not None and plan is not None:
             validation.prepare(_preparer_of(plan, validation))
         if plan is not None or not custom:
             self._bind_optimizer()
         session = loop.Passes(feed, steps_per_epoch, initial_epoch)
-        val_passes = None if validation is None else loop.Passes(validation, validation_steps)
+        val_passes = None if validation is None else loop.Passes(
+            validation, validation_steps, restarts=True
+        )
         listeners = CallbackList(
             callbacks,
             add_history=True,
@@ -309,7 +324,7 @@ class Trainer:
 
     def _test_logs(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         batches = passes.next_epoch()
-        if self.overrides("test_step"):
+        if self._tests_itself:
             with torch.no_grad():
                 return loop.custom_epoch(self, batches, "test", listeners)[1]
         assert self._recipe is not None
@@ -321,8 +336,10 @@ class Trainer:
         return {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:
-        found = [] if tracker is None else tracker.objective.all_metrics
-        names = [metric.name for metric in (found or self.metrics)]
+        if tracker is None:
+            names = self.metrics_names
+        else:
+            names = [name for name, _ in tracker.objective.logged]
         return names + [f"val_{name}" for name in names] * validated
 
     # Evaluating and predicting
@@ -359,13 +376,11 @@ class Trainer:
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
-        feed = make_feed(
-            x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device()
-        )
+        feed = make_feed(x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device())
         tracker = None
-        if not self.overrides("test_step"):
+        if not self._tests_itself:
             _, tracker = self._plan(feed)
-        passes = loop.Passes(feed, steps)
+        passes = loop.Passes(feed, steps, restarts=True)
         listeners = CallbackList(
             callbacks,
             add_progbar=verbose != 0,
@@ -410,7 +425,7 @@ class Trainer:
         recipe = self._recipe or Recipe(optimizer=optimizers.SGD(), device=_device_of(model))
         device = place_model(model, recipe)
         feed = make_feed(x, batch_size=batch_size, device=device)
-        passes = loop.Passes(feed, steps)
+        passes = loop.Passes(feed, steps, restarts=True)
         listeners = CallbackList(
             callbacks,
             add_progbar=verbose != 0,
@@ -451,7 +466,7 @@ class Trainer:
         self._bind_optimizer()
         self.train()  # type: ignore[attr-defined]
         batch = next(iter(feed.batches(0)))
-        if self.overrides("train_step"):
+        if self._trains_itself:
             logs = self.train_step(loop.as_data(batch))
         else:
             step = make_train_step(plan)
@@ -475,7 +490,7 @@ class Trainer:
         self.eval()  # type: ignore[attr-defined]
         batch = next(iter(feed.batches(0)))
         with torch.inference_mode():
-            if self.overrides("test_step"):
+            if self._tests_itself:
                 logs = self.test_step(loop.as_data(batch))
             else:
                 tracker.kept.append(make_test_step(plan)(*batch))
@@ -486,104 +501,6 @@ class Trainer:
         """The outputs for one batch, as NumPy arrays."""
         rows = batch_rows((as_tensors(x, "x"), None, None))
         return self.predict(x, batch_size=rows, verbose=0)
-
-    # What happens to a batch; subclasses may override these
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """Train on one batch. `fit` does the same by a shorter path unless this is overridden.
-
-        Args:
-            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, tensors on the model's device.
-
-        Returns:
-            What to log, by name.
-        """
-        x, y, weight = unpack_x_y_sample_weight(data)
-        y_pred = self.compiled_forward(x)
-        loss = self.compute_loss(x, y, y_pred, weight)
-        loss.backward()
-        self.optimizer.update()
-        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluate one batch; see `train_step`."""
-        x, y, weight = unpack_x_y_sample_weight(data)
-        y_pred = self.compiled_forward(x)
-        loss = self.compute_loss(x, y, y_pred, weight)
-        return self.compute_metrics(x, y, y_pred, weight, loss=loss)
-
-    def predict_step(self, data: Any) -> Any:
-        """The outputs for one batch; see `train_step`."""
-        return self.compiled_forward(unpack_x_y_sample_weight(data)[0])
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
-        """The total loss of a batch: the compiled losses, `add_loss` and the weights' penalties."""
-        total: Any = 0.0
-        if self._recipe is not None and self._recipe.loss is not None:
-            total = self._objective_for(y, y_pred).loss_function()(y, y_pred, sample_weight)
-        for loss in self.losses:  # type: ignore[attr-defined]
-            total = total + loss
-        return total if isinstance(total, Tensor) else torch.tensor(total)
-
-    def compute_metrics(
-        self,
-        x: Any,
-        y: Any,
-        y_pred: Any,
-        sample_weight: Any = None,
-        *,
-        loss: Tensor | None = None,
-    ) -> dict[str, Any]:
-        """Take a batch into the compiled metrics (and its loss, if given) and return all values."""
-        tracker = Tracker(self._objective_for(y, y_pred))
-        if loss is None:
-            loss = torch.zeros(())
-        tracker.kept.append((loss.detach(), y_pred, y, sample_weight, None))
-        return tracker.results()
-
-    def _objective_for(self, y: Any, y_pred: Any) -> Objective:
-        if self._objective is None:
-            recipe = self._require_compiled("compute_loss")
-            self._objective = Objective(recipe, getattr(self, "output_names", []), y, y_pred)
-        return self._objective
-
-    # Metrics
-
-    @property
-    def metrics(self) -> list[Metric]:
-        """The loss mean, the compiled metrics, and metrics kept as attributes of the model."""
-        compiled = [] if self._objective is None else self._objective.all_metrics
-        own = [value for value in vars(self).values() if isinstance(value, Metric)]
-        return [*compiled, *own]
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of `metrics`."""
-        return [metric.name for metric in self.metrics]
-
-    def metrics_result(self) -> dict[str, Any]:
-        """The present value of every metric, by name."""
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    def reset_metrics(self) -> None:
-        """Start every metric again."""
-        for metric in self.metrics:
-            metric.reset_state()
-
-
-def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
-    """`(x, y, sample_weight)` from what `train_step` gets, `None` where one is missing."""
-    if not isinstance(data, tuple):
-        return data, None, None
-    padded = (*data, None, None)
-    return padded[0], padded[1], padded[2]
 
 
 def _known(value: Any, kind: str) -> Any:
@@ -630,5 +547,3 @@ def _returned(logs: Mapping[str, Any], return_dict: bool) -> Any:
         return numbers
     values = list(numbers.values())
     return values[0] if len(values) == 1 else values
-
-
