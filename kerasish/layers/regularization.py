@@ -109,6 +109,11 @@ class _SpatialDropout(_Noise):
         self.dropout = self.module(self.rate)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; the axis order is named."""
+        config = super().get_config()
+        return {**config, "data_format": self.data_format} if "data_format" in config else config
+
     def forward(self, x: Tensor) -> Tensor:
         """Drop feature maps in training."""
         axis = 1 if self.data_format == "channels_first" else -1

@@ -93,6 +93,31 @@ def test_masked_batch_normalization_matches_keras(keras, training):
         assert_close(one, other.value, check_stride=False)
 
 
+@pytest.mark.parametrize("clipping", [None, {"rmin": 0.8, "rmax": 1.2, "dmax": 0.1}])
+def test_batch_renormalization_matches_keras(keras, clipping):
+    x = torch.randn(6, 4, 3) * 2 + 1
+    options = {"renorm": True, "renorm_clipping": clipping, "renorm_momentum": 0.8}
+    ours = layers.BatchNormalization(**options)
+    theirs = keras.layers.BatchNormalization(**options)
+
+    for _ in range(3):
+        assert_same_as_keras(ours, theirs, x, training=True)
+        for one, other in zip(ours.weights, theirs.weights, strict=True):
+            assert_close(one, other.value, check_stride=False)
+
+
+def test_a_built_normalization_names_its_axis_in_the_configuration():
+    layer = layers.BatchNormalization()
+    assert layer.get_config()["axis"] is None
+
+    layer.build((None, 3, 8, 8))
+
+    assert layer.get_config()["axis"] == 1
+    flat = layers.GroupNormalization(2)
+    flat.build((None, 4))
+    assert flat.get_config()["axis"] == -1
+
+
 def test_batch_normalization_takes_a_mask_in_a_functional_model():
     inputs = layers.Input((6,), dtype="int64")
     embedded = layers.Embedding(5, 3, mask_zero=True)(inputs)
