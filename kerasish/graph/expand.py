@@ -17,10 +17,10 @@ from torch import Tensor, fx, nn
 from kerasish.graph.build import compile_source, nodes_between, to_fx
 from kerasish.graph.symbolic import (
     Symbolic,
+    expansion,
     is_symbolic,
     map_nested,
     record,
-    recording_parameters,
 )
 
 
@@ -40,7 +40,7 @@ def expand(inputs: list[Any], outputs: Any, opens: Callable[[nn.Module], bool]) 
     def fill(value: Any) -> Any:
         return known[id(value.node)] if isinstance(value, Symbolic) else value
 
-    with recording_modules(opens), recording_parameters():
+    with following(opens):
         for node in nodes_between(inputs, outputs):
             args, kwargs = map_nested(fill, (node.args, node.kwargs))
             if isinstance(node.target, nn.Module) and opens(node.target):
@@ -53,9 +53,9 @@ def expand(inputs: list[Any], outputs: Any, opens: Callable[[nn.Module], bool]) 
 
 
 @contextmanager
-def recording_modules(opens: Callable[[nn.Module], bool]) -> Iterator[None]:
-    """While active, calling a plain torch module on symbolic tensors records it, or opens it."""
-    original = nn.Module.__call__
+def following(opens: Callable[[nn.Module], bool]) -> Iterator[None]:
+    """While active, calling any module on symbolic tensors records it, or follows its code."""
+    original, was = nn.Module.__call__, expansion.opens
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if is_symbolic(args) or is_symbolic(kwargs):
@@ -63,9 +63,11 @@ def recording_modules(opens: Callable[[nn.Module], bool]) -> Iterator[None]:
         return original(self, *args, **kwargs)
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
+    expansion.opens = opens
     try:
         yield
     finally:
+        expansion.opens = was
         nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
@@ -137,4 +139,3 @@ def has_hooks(modules: Iterable[nn.Module]) -> bool:
         m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
         for m in modules
     )
-

@@ -11,7 +11,6 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,7 +21,19 @@ from kerasish.describe import describe
 from kerasish.graph.abstract import RUNS, merge_shapes, run_without_data, stand_ins
 
 _counter = itertools.count()
-_parameters_allowed = False
+
+
+class Expansion:
+    """Which modules are opened up at present: their code is followed instead of recording them."""
+
+    opens: Callable[[Any], bool] | None = None
+
+    def covers(self, module: Any) -> bool:
+        """Whether a module's code is to be followed."""
+        return self.opens is not None and self.opens(module)
+
+
+expansion = Expansion()
 
 
 class Node:
@@ -95,15 +106,13 @@ class SymbolicTensor(Symbolic):
     """A tensor known by its shape and type only.
 
     Attributes:
-        shape: A tuple, `None` where the size is unknown. (`x.size(0)` gives an unknown size as a
-            value to compute with.)
         dtype: The torch type.
         mask: The symbolic mask that belongs to it, or `None`.
     """
 
     def __init__(self, node: Node, samples: tuple[Tensor, ...]) -> None:
         super().__init__(node, samples)
-        self.shape = merge_shapes(samples)
+        self._shape = merge_shapes(samples)
         self.dtype = samples[0].dtype
         self.mask: SymbolicTensor | None = None
 
@@ -113,19 +122,24 @@ class SymbolicTensor(Symbolic):
         return self.node.name
 
     @property
+    def shape(self) -> tuple:
+        """The sizes, `None` where unknown; to a layer's own code, values to compute with."""
+        return self._shape if expansion.opens is None else self.size()
+
+    @property
     def ndim(self) -> int:
         """The number of axes."""
-        return len(self.shape)
+        return len(self._shape)
 
     def dim(self) -> int:
         """The number of axes."""
-        return len(self.shape)
+        return len(self._shape)
 
     def size(self, dim: int | None = None) -> Any:
         """The size of one axis, or of all: a number where known, else a value to compute with."""
         if dim is None:
             return tuple(self.size(axis) for axis in range(self.ndim))
-        known = self.shape[dim]
+        known = self._shape[dim]
         return record(Tensor.size, (self, dim), {}) if known is None else known
 
     def is_floating_point(self) -> bool:
@@ -138,7 +152,9 @@ class SymbolicTensor(Symbolic):
 
     @property
     def device(self) -> torch.device:
-        """A symbolic tensor is on no device: asking is an error."""
+        """A symbolic tensor is on no device: asking is an error, but in a layer's own code."""
+        if expansion.opens is not None:
+            return torch.device("meta")
         raise TypeError(
             f"{self!r} has no device yet. Use functions that take it from a tensor "
             "(torch.zeros_like(x), x.new_zeros(...)), or put the code into a layer's forward()."
@@ -153,9 +169,9 @@ class SymbolicTensor(Symbolic):
         return record(getattr, (self, name), {})
 
     def __len__(self) -> int:
-        if not self.shape or self.shape[0] is None:
+        if not self._shape or self._shape[0] is None:
             raise TypeError(f"{self!r} has no known length; use x.size(0).")
-        return self.shape[0]
+        return self._shape[0]
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -167,7 +183,7 @@ class SymbolicTensor(Symbolic):
         return self._no_number()
 
     def __repr__(self) -> str:
-        return f"<SymbolicTensor '{self.name}' shape={self.shape} dtype={dtype_name(self.dtype)}>"
+        return f"<SymbolicTensor '{self.name}' shape={self._shape} dtype={dtype_name(self.dtype)}>"
 
 
 def _operators() -> None:
@@ -292,20 +308,9 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
     return node.outputs
 
 
-@contextmanager
-def recording_parameters() -> Iterator[None]:
-    """While active, recorded calls may take parameters: a layer's own code is being followed."""
-    global _parameters_allowed
-    _parameters_allowed, was = True, _parameters_allowed
-    try:
-        yield
-    finally:
-        _parameters_allowed = was
-
-
 def _check_arguments(node: Node) -> None:
     is_parameter = any(isinstance(value, torch.nn.Parameter) for value in node.args)
-    if is_parameter and not _parameters_allowed:
+    if is_parameter and expansion.opens is None:
         raise TypeError(
             f"{node.name}() met a symbolic tensor beside a torch parameter: a plain torch module was "
             "called on a symbolic tensor. Wrap it: layers.TorchModule(module)(x)."

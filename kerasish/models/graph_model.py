@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable
 from typing import Any
 
@@ -96,14 +97,12 @@ class GraphModel(Model):
 
     def _fx_graph(self, outputs: Any) -> fx.Graph:
         keys = {id(module): key for key, module in self._modules.items()}
-        return to_fx(
-            self._input_list, outputs, lambda module: keys[id(module)], self._constant_key
-        )
+        return to_fx(self._input_list, outputs, lambda module: keys[id(module)], self._constant_key)
 
     def _register_layer(self, module: nn.Module) -> None:
         name = getattr(module, "name", None) or identifier(type(module).__name__)
         # A layer called "output" or "loss" must not hide the model's own attribute of that name.
-        taken = hasattr(type(self), name) or name in self.__dict__
+        taken = hasattr(type(self), name) or name in self.__dict__ or keyword.iskeyword(name)
         key = f"{name}_layer" if taken else name
         if self._modules.get(key, module) is not module:
             raise ValueError(
@@ -267,7 +266,13 @@ class GraphModel(Model):
 
     def __getstate__(self) -> dict[str, Any]:
         # Functions are generated again from the nodes: they cannot travel to another process.
-        return {**self.__dict__, "_graph": None, "_function": None, "_masked_function": None, "_short": None}
+        return {
+            **self.__dict__,
+            "_graph": None,
+            "_function": None,
+            "_masked_function": None,
+            "_short": None,
+        }
 
 
 # torch modules that are one functional call on their own parameters. Exact types only: a
