@@ -43,6 +43,8 @@ class ReLU(Layer):
         tensor([[0., 2., 6.]])
     """
 
+    is_transparent = True
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -75,6 +77,8 @@ class LeakyReLU(Layer):
         >>> LeakyReLU(0.5)(torch.tensor([[-2.0, 2.0]]))
         tensor([[-1.,  2.]])
     """
+
+    is_transparent = True
 
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         negative_slope = kwargs.pop("alpha", negative_slope)  # Keras 2's name
@@ -163,6 +167,8 @@ class ELU(Layer):
         tensor([[0., 2.]])
     """
 
+    is_transparent = True
+
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.alpha = _number(self, "alpha", alpha)
@@ -184,6 +190,8 @@ class Softmax(Layer):
         >>> Softmax()(torch.zeros(1, 4))
         tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
     """
+
+    is_transparent = True
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -85,6 +85,11 @@ class Dropout(_Noise):
         self.dropout = nn.Dropout(self.rate)
         self._plain = self.seeds is None and self.noise_shape is None
 
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it is one call of torch's module."""
+        return self._plain
+
     def forward(self, x: Tensor) -> Tensor:
         """Drop values in training."""
         if self._plain:
@@ -114,11 +119,16 @@ class _SpatialDropout(_Noise):
         config = super().get_config()
         return {**config, "data_format": self.data_format} if "data_format" in config else config
 
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it is one call of torch's module."""
+        return self.seeds is None
+
     def forward(self, x: Tensor) -> Tensor:
         """Drop feature maps in training."""
         axis = 1 if self.data_format == "channels_first" else -1
         if self.seeds is None:
-            return self.dropout(x.movedim(axis, 1)).movedim(1, axis)
+            return self.dropout(x) if axis == 1 else self.dropout(x.movedim(-1, 1)).movedim(1, -1)
         if not self.training or self.rate == 0:
             return x
         shape: list[int | None] = [None] + [1] * (self.rank + 1)

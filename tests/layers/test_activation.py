@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from kerasish import layers
+from tests.layers.harness import assert_same_signature, check_layer
 from tests.layers.parity import assert_same_as_keras
 
 
@@ -75,3 +76,26 @@ def test_errors_of_activation_layers():
         layers.LeakyReLU(None)
     with pytest.raises(ValueError, match=r"PReLU .* needs to know the sizes"):
         layers.PReLU()(layers.Input((None, 3)))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.ReLU(), (3, 4)),
+        (lambda: layers.ReLU(6.0, 0.1, 0.2), (3, 4)),
+        (lambda: layers.LeakyReLU(), (3, 4)),
+        (lambda: layers.ELU(), (3, 4)),
+        (lambda: layers.PReLU(), (3, 4, 5)),
+        (lambda: layers.Softmax(), (3, 4)),
+        (lambda: layers.Softmax([1, 2]), (3, 4, 5)),
+    ],
+)
+def test_what_every_layer_owes(make, shape):
+    check_layer(make(), torch.randn(shape))
+
+
+@pytest.mark.parametrize("name", ["ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"])
+def test_arguments_are_those_of_keras(name):
+    keras = pytest.importorskip("keras")
+
+    assert_same_signature(getattr(layers, name), getattr(keras.layers, name))

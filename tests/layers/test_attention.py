@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from kerasish import layers
+from tests.layers.harness import assert_same_signature, check_layer
 from tests.layers.parity import assert_same_as_keras
 
 VALID_Q = torch.arange(6) < torch.tensor([6, 3, 1])[:, None]
@@ -213,3 +214,15 @@ def test_errors_of_attention_layers():
         layers.Attention()(torch.ones(1, 2, 3))
     with pytest.raises(ValueError, match="`score_mode` must be one of"):
         layers.Attention(score_mode="sum")
+
+
+@pytest.mark.parametrize("name", ["Attention", "AdditiveAttention"])
+def test_what_every_layer_owes(name):
+    check_layer(getattr(layers, name)(use_scale=True), [torch.randn(3, 6, 5), torch.randn(3, 4, 5)])
+
+
+@pytest.mark.parametrize(
+    "name", ["Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention"]
+)
+def test_arguments_are_those_of_keras(keras, name):
+    assert_same_signature(getattr(layers, name), getattr(keras.layers, name))

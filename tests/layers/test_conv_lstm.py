@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from kerasish import layers
+from tests.layers.harness import assert_same_signature, check_layer
 from tests.layers.parity import assert_same_as_keras
 
 SPATIAL = {1: (7,), 2: (6, 5), 3: (4, 5, 3)}
@@ -90,3 +91,22 @@ def test_errors_of_convolutional_lstm():
         layers.ConvLSTM2D(0, 3)
     with pytest.raises(ValueError, match="expects 5-D input"):
         layers.ConvLSTM2D(4, 3)(torch.ones(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.ConvLSTM1D(3, 3), (2, 4, 6, 3)),
+        (lambda: layers.ConvLSTM2D(3, 3, return_sequences=True), (2, 4, 3, 6, 6)),
+        (lambda: layers.ConvLSTM3D(3, 2, padding="same"), (2, 3, 2, 3, 3, 3)),
+    ],
+)
+def test_what_every_layer_owes(make, shape):
+    check_layer(make(), torch.randn(shape))
+
+
+@pytest.mark.parametrize("name", ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"])
+def test_arguments_are_those_of_keras(name):
+    keras = pytest.importorskip("keras")
+
+    assert_same_signature(getattr(layers, name), getattr(keras.layers, name))

@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from kerasish import config, layers
+from tests.layers.harness import assert_same_signature, check_layer
 from tests.layers.parity import assert_same_as_keras
 
 SHAPES = {2: (6, 4), 3: (6, 3, 4), 4: (6, 2, 3, 4), 5: (6, 2, 2, 3, 4), 6: (3, 2, 2, 2, 3, 4)}
@@ -201,3 +202,31 @@ def test_errors_name_the_layer_and_the_fault():
         layers.LayerNormalization(axis="last")
     with pytest.raises(ValueError, match="a mask has one axis less"):
         layers.BatchNormalization()(torch.randn(2, 3, 4), mask=torch.ones(2, 3, 4) > 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.BatchNormalization(), (6, 4)),
+        (lambda: layers.BatchNormalization(), (6, 5, 4)),
+        (lambda: layers.BatchNormalization(), (6, 4, 3, 3)),
+        (lambda: layers.BatchNormalization(axis=-1), (6, 3, 3, 4)),
+        (lambda: layers.BatchNormalization(renorm=True), (6, 4, 3, 3)),
+        (lambda: layers.BatchNormalization(center=False), (3, 2, 2, 2, 2, 2)),
+        (lambda: layers.LayerNormalization(), (6, 5, 4)),
+        (lambda: layers.LayerNormalization(axis=1), (6, 5, 4)),
+        (lambda: layers.RMSNormalization(), (6, 5, 4)),
+        (lambda: layers.GroupNormalization(2), (6, 4, 3, 3)),
+        (lambda: layers.GroupNormalization(2, axis=-1), (6, 3, 3, 4)),
+        (lambda: layers.UnitNormalization(), (3, 4)),
+    ],
+)
+def test_what_every_layer_owes(make, shape):
+    check_layer(make(), torch.randn(shape))
+
+
+@pytest.mark.parametrize("name", ["LayerNormalization", "RMSNormalization", "UnitNormalization"])
+def test_arguments_are_those_of_keras(name):
+    keras = pytest.importorskip("keras")
+
+    assert_same_signature(getattr(layers, name), getattr(keras.layers, name))

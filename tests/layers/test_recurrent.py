@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from kerasish import layers
+from tests.layers.harness import assert_same_signature, check_layer
 from tests.layers.parity import assert_same_as_keras, in_peace, randomize
 
 NAMES = ["SimpleRNN", "LSTM", "GRU"]
@@ -361,3 +362,43 @@ def test_errors_of_recurrent_layers():
         layers.Bidirectional(layers.Dense(3))
     with pytest.raises(ValueError, match="must differ in `go_backwards`"):
         layers.Bidirectional(layers.LSTM(3), backward_layer=layers.LSTM(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.SimpleRNN(4), (3, 6, 5)),
+        (lambda: layers.LSTM(4, return_sequences=True, return_state=True), (3, 6, 5)),
+        (lambda: layers.LSTM(4, activation="elu", dropout=0.1), (3, 6, 5)),
+        (lambda: layers.GRU(4, go_backwards=True), (3, 6, 5)),
+        (lambda: layers.GRU(4, reset_after=False, use_bias=False), (3, 6, 5)),
+        (lambda: layers.RNN([layers.LSTMCell(4), layers.SimpleRNNCell(3)]), (3, 6, 5)),
+        (lambda: layers.Bidirectional(layers.LSTM(4)), (3, 6, 5)),
+        (
+            lambda: layers.Bidirectional(layers.SimpleRNN(4, return_state=True), merge_mode=None),
+            (3, 6, 5),
+        ),
+    ],
+)
+def test_what_every_layer_owes(make, shape):
+    check_layer(make(), torch.randn(shape))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SimpleRNN",
+        "LSTM",
+        "GRU",
+        "RNN",
+        "SimpleRNNCell",
+        "LSTMCell",
+        "GRUCell",
+        "StackedRNNCells",
+        "Bidirectional",
+    ],
+)
+def test_arguments_are_those_of_keras(name):
+    keras = pytest.importorskip("keras")
+
+    assert_same_signature(getattr(layers, name), getattr(keras.layers, name))

@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from kerasish import layers
+from tests.layers.harness import assert_same_signature, check_layer
 
 NOISES = [
     lambda seed: layers.Dropout(0.5, seed=seed),
@@ -142,3 +143,32 @@ def test_wrong_rates_are_refused():
         layers.Dropout(0.5, noise_shape="all")
     with pytest.raises(ValueError, match="expects 4-D input"):
         layers.SpatialDropout2D(0.5)(torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.Dropout(0.5), (3, 4)),
+        (lambda: layers.Dropout(0.5, seed=1), (3, 4)),
+        (lambda: layers.SpatialDropout1D(0.5), (3, 4, 5)),
+        (lambda: layers.SpatialDropout2D(0.5), (3, 4, 5, 5)),
+        (lambda: layers.SpatialDropout2D(0.5, data_format="channels_last"), (3, 4, 5, 5)),
+        (lambda: layers.SpatialDropout3D(0.5, seed=1), (3, 4, 5, 5, 2)),
+        (lambda: layers.AlphaDropout(0.5), (3, 4)),
+        (lambda: layers.GaussianDropout(0.5), (3, 4)),
+        (lambda: layers.GaussianNoise(0.5), (3, 4)),
+        (lambda: layers.ActivityRegularization(0.5), (3, 4)),
+    ],
+)
+def test_what_every_layer_owes(make, shape):
+    check_layer(make(), torch.randn(shape))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization"],
+)
+def test_arguments_are_those_of_keras(name):
+    keras = pytest.importorskip("keras")
+
+    assert_same_signature(getattr(layers, name), getattr(keras.layers, name))

@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from kerasish import layers
+from tests.layers.harness import assert_same_signature, check_layer
 from tests.layers.parity import assert_same_as_keras, in_peace
 
 
@@ -118,3 +119,22 @@ def test_errors_of_wrappers():
         layers.SpectralNormalization(layers.ReLU())(torch.ones(2, 3))
     with pytest.raises(ValueError, match="`power_iterations` must be a positive integer"):
         layers.SpectralNormalization(layers.Dense(2), 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.Wrapper(layers.Dense(3)), (2, 6, 5)),
+        (lambda: layers.TimeDistributed(layers.Dense(3)), (2, 6, 5)),
+        (lambda: layers.SpectralNormalization(layers.Dense(3)), (2, 6, 5)),
+    ],
+)
+def test_what_every_layer_owes(make, shape):
+    check_layer(make(), torch.randn(shape))
+
+
+@pytest.mark.parametrize("name", ["Wrapper", "TimeDistributed", "SpectralNormalization"])
+def test_arguments_are_those_of_keras(name):
+    keras = pytest.importorskip("keras")
+
+    assert_same_signature(getattr(layers, name), getattr(keras.layers, name))

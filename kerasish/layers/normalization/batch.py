@@ -60,6 +60,7 @@ class BatchNormalization(ChannelNormalization):
         torch.Size([2, 3])
     """
 
+    _meets_masks = False  # whether a call has given a mask, which training treats by hand
     moving_stddev: Tensor
     renorm_mean: Tensor
     renorm_stddev: Tensor
@@ -158,14 +159,21 @@ class BatchNormalization(ChannelNormalization):
         assert self.moving_variance_initializer is not None
         return self.moving_variance_initializer(shape, dtype=dtype).sqrt()
 
+    @property
+    def is_transparent(self) -> bool:  # type: ignore[override]
+        """Whether it is one call of torch's module, in every mode."""
+        return not self.renorm and not self._meets_masks and self.input_spec.ndim < 6  # type: ignore[union-attr,operator]
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalise each channel; masked places do not count in the batch's statistics."""
+        if mask is not None:
+            self._meets_masks = True
         if self.training and (mask is not None or self.renorm):
             return self._forward_by_hand(x, mask)
         if self.channels_at == 1 and x.dim() < 6:
             return self.norm(x)
         if self._as_rows:
-            return self.norm(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+            return self.norm(x.reshape(-1, x.shape[-1])).view_as(x)
         moved = x.movedim(self.channels_at, 1)
         if x.dim() < 6:
             return self.norm(moved).movedim(1, self.channels_at)

@@ -39,6 +39,8 @@ class _LastAxes(Normalization):
         self.input_spec = InputSpec(ndim=rank, axes=sizes)
         return [sizes[axis] for axis in sorted(self.axis, key=lambda a: a % rank)]
 
+    is_transparent = True
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise over the axes."""
         if self._moved == self._last:
@@ -224,6 +226,8 @@ class GroupNormalization(ChannelNormalization):
             )
         self._settle(nn.GroupNorm(groups, size, eps=self.epsilon, dtype=self.variable_dtype))
 
+    is_transparent = True
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each group."""
         if self.channels_at == 1:
@@ -250,6 +254,8 @@ class UnitNormalization(Layer):
         super().__init__(**kwargs)
         self.axis = _axes(self, axis)
         self.supports_masking = True
+
+    is_transparent = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale to length one; a vector shorter than 1e-6 is divided by that."""
