@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
@@ -483,28 +484,28 @@ class Layer(nn.Module):
     @property
     def weights(self) -> list[Tensor]:
         """Parameters and buffers in Keras's order, in torch's layout."""
-        return [weight.tensor for weight in self.keras_weights()]
+        return _tensors_of(self.keras_weights())
 
     variables = weights
 
     @property
     def trainable_weights(self) -> list[Tensor]:
         """The parameters that training changes."""
-        return [weight.tensor for weight in self.keras_weights() if weight.trainable]
+        return _tensors_of(weight for weight in self.keras_weights() if weight.trainable)
 
     trainable_variables = trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
         """Frozen parameters and buffers."""
-        return [weight.tensor for weight in self.keras_weights() if not weight.trainable]
+        return _tensors_of(weight for weight in self.keras_weights() if not weight.trainable)
 
     non_trainable_variables = non_trainable_weights
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         self._require_built("count_params")
-        return sum(weight.tensor.numel() for weight in self.keras_weights())
+        return sum(math.prod(weight.shape) for weight in self.keras_weights())
 
     def get_weights(self) -> list[np.ndarray]:
         """The weights as arrays, in Keras's order and layout."""
@@ -642,6 +643,11 @@ def _finishing(build: Callable) -> Callable:
             self._finish_build()
 
     return wrapper
+
+
+def _tensors_of(weights: Iterable[KerasWeight]) -> list[Tensor]:
+    """The tensors behind weights: one each, or two where Keras stacks them in one array."""
+    return [tensor for weight in weights for tensor in weight.tensors]
 
 
 def nearest_layers(module: nn.Module) -> Iterator[Layer]:

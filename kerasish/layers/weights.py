@@ -40,6 +40,11 @@ class KerasWeight:
     from_keras: Callable[[Tensor], Tensor] = _same
 
     @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that hold the numbers: one, unless Keras stacks several in one array."""
+        return (self.tensor,)
+
+    @property
     def trainable(self) -> bool:
         """Whether training changes it."""
         return isinstance(self.tensor, nn.Parameter) and self.tensor.requires_grad
@@ -62,9 +67,7 @@ class KerasWeight:
         """
         value = torch.as_tensor(value)
         if tuple(value.shape) != self.shape:
-            raise ValueError(
-                f"Weight '{self.name}' has shape {self.shape}, got {describe(value)}."
-            )
+            raise ValueError(f"Weight '{self.name}' has shape {self.shape}, got {describe(value)}.")
         self.tensor.copy_(self.from_keras(value.to(self.tensor.dtype).to(self.tensor.device)))
 
     def initialize(self) -> None:

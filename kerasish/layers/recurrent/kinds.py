@@ -291,11 +291,6 @@ class GRURecurrence(Recurrence):
         usual = self.activation in _TANHS and self.recurrent_activation in _SIGMOIDS
         return usual and self.reset_after
 
-    def count_params(self) -> int:
-        """How many numbers the weights hold."""
-        self._require_built("count_params")
-        return sum(weight.read().numel() for weight in self.keras_weights())
-
     def advance(self, x: Tensor, states: list[Tensor], drop: Tensor | None) -> list[Tensor]:
         """One step."""
         h = states[0]
