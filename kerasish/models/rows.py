@@ -19,7 +19,7 @@ from kerasish.layers.core import InputLayer, TorchModule
 Shape = tuple[int | None, ...]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Row:
     """A layer, a torch module or a recorded function of a model.
 
@@ -30,6 +30,8 @@ class Row:
         module: The module, or `None` for a function.
         nodes: The recorded calls of it, in order; none in a model without a graph.
         connected_to: The names of what feeds it, for all calls.
+        sources: The rows that feed it.
+        is_output: Whether an output of its model comes from it.
         depth: How many models it is inside of.
     """
 
@@ -39,6 +41,8 @@ class Row:
     module: nn.Module | None = None
     nodes: list[Node] = dataclasses.field(default_factory=list)
     connected_to: list[str] = dataclasses.field(default_factory=list)
+    sources: list[Row] = dataclasses.field(default_factory=list, repr=False)
+    is_output: bool = False
     depth: int = 0
 
     @property
@@ -168,15 +172,18 @@ def _graph_rows(model: Any) -> list[Row]:
         row.nodes.append(node)
         by_node[id(node)] = row
     # The layers of a Sequential do not count its input.
-    is_stack = hasattr(model, "pop")
-    shown = calls if is_stack else [*starts, *calls]
+    first = len(starts) if hasattr(model, "pop") else 0
+    unshown = {id(node) for node in starts[:first]}
+    stops = {id(node) for node in starts}
     for node in calls:
-        sources = _sources(node, {id(node) for node in starts})
         row = by_node[id(node)]
-        row.connected_to += [
-            _label(source, path, by_node) for source, path in sources if source in shown
-        ]
-    return rows[len(starts) :] if is_stack else rows
+        for source, path in _visible(node.parents(), stops):
+            if id(source) not in unshown:
+                row.connected_to.append(_label(source, path, by_node))
+                row.sources.append(by_node[id(source)])
+    for source, _ in _visible(model.outputs, stops):
+        by_node[id(source)].is_output = True
+    return rows[first:]
 
 
 def _input_row(node: Node) -> Row:
@@ -202,10 +209,10 @@ def _is_item(node: Node) -> bool:
     return node.target is operator.getitem and type(node.args[0]) is Symbolic
 
 
-def _sources(node: Node, stops: set[int]) -> dict[tuple[Node, str], None]:
-    """The visible nodes that feed a node, each with the item of its result that is taken."""
+def _visible(values: Iterable[Symbolic], stops: set[int]) -> dict[tuple[Node, str], None]:
+    """The visible nodes that values come from, each with the item of its result that is taken."""
     found: dict[tuple[Node, str], None] = {}
-    stack = [(parent.node, "") for parent in reversed(list(node.parents()))]
+    stack = [(value.node, "") for value in reversed(list(values))]
     while stack:
         source, path = stack.pop()
         if id(source) in stops or not _is_hidden(source):
