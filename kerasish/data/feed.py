@@ -50,6 +50,10 @@ class Feed:
         """Put a function of rows between the data and the batches."""
         raise NotImplementedError
 
+    def known_rows(self) -> tuple[Batch, bool]:
+        """What can be looked at now: here the first batch; and whether these are all rows."""
+        return self.peek(), False
+
 
 class ArrayFeed(Feed):
     """Batches of arrays held in memory.
@@ -109,6 +113,10 @@ class ArrayFeed(Feed):
         """The first rows, in their given order."""
         size = self.batch_size
         return map_leaves(lambda t: t[:size].to(self.device), self._structure)  # type: ignore[return-value]
+
+    def known_rows(self) -> tuple[Batch, bool]:
+        """All rows."""
+        return self._structure, True
 
     def order(self, epoch: int) -> Tensor | None:
         """The order of rows in an epoch, `None` for the given order."""

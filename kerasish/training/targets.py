@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerasish import losses
 from kerasish.data.arrays import leaves
 from kerasish.describe import describe
 from kerasish.losses.shapes import same_rank
+from kerasish.training.loss_kinds import class_axis, kind_of_loss
 from kerasish.training.objective import Objective, OutputObjective
 
 
@@ -27,8 +29,8 @@ def target_preparer(
     Raises:
         ValueError: If class weights do not go with the targets.
     """
-    predictions = list(leaves(y_pred))
-    tables = _class_tables(objective, class_weight)
+    predictions = [p.detach() for p in leaves(y_pred)]
+    tables = class_tables(objective, class_weight)
 
     def prepare(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         targets = objective.arrange(y, "y")
@@ -53,72 +55,127 @@ def fit_target(output: OutputObjective, y_true: Tensor, y_pred: Tensor) -> Tenso
     """Give targets the type and rank that the loss compares.
 
     Raises:
-        ValueError: If class indices are out of range or not whole numbers, targets are NaN, or
-            shapes would broadcast.
+        ValueError: If class indices are out of range or not whole numbers, targets are not finite,
+            or shapes would broadcast.
     """
+    kind = kind_of_loss(output.loss)
+    _check_units(output, kind, y_pred)
     dtype = output.target_dtype(y_true, y_pred)
+    if dtype == torch.int64 and not _are_probabilities(output, y_true, y_pred):
+        if kind in ("sparse", "log_probabilities"):
+            return _class_indices(output, y_true, y_pred)
+        return y_true.to(torch.int64)
     if dtype == torch.int64:
-        y_true = _class_indices(output, y_true, y_pred)
-    else:
-        y_true, _ = same_rank(y_true, y_pred) if y_true.dim() else (y_true, y_pred)
-        _check_shape(output, y_true, y_pred)
-        if y_true.is_floating_point() and bool(torch.isnan(y_true).any()):
-            raise ValueError(
-                f"The targets of output '{output.name}' contain NaN. Remove those rows, or give "
-                "them sample_weight 0 and a number."
-            )
+        dtype = y_pred.dtype
+    y_true, _ = same_rank(y_true, y_pred) if y_true.dim() else (y_true, y_pred)
+    _check_shape(output, y_true, y_pred)
+    if y_true.is_floating_point() and not bool(torch.isfinite(y_true).all()):
+        raise ValueError(
+            f"K114: The targets of output '{output.name}' contain NaN or infinity. Remove those "
+            "rows, or give them sample_weight 0 and a number."
+        )
     return y_true if dtype is None or y_true.dtype == dtype else y_true.to(dtype)
 
 
-def _check_shape(output: OutputObjective, y_true: Tensor, y_pred: Tensor) -> None:
-    if output.loss is None or type(output.loss).__module__.split(".")[0] != "kerasish":
-        return
-    if type(output.loss).__name__ in ("TorchLoss", "LossFunctionWrapper", "CTC"):
-        return
-    if tuple(y_true.shape[1:]) != tuple(y_pred.shape[1:]):
-        hint = "Reshape the targets or change the model's last layer."
-        if y_true.dim() == y_pred.dim() - 1 and "Categorical" in type(output.loss).__name__:
-            hint = 'For class indices use loss="sparse_categorical_crossentropy".'
+def _who(output: OutputObjective) -> str:
+    assert output.loss is not None
+    return f"The loss '{output.loss.name}' of output '{output.name}'"
+
+
+def _check_units(output: OutputObjective, kind: str, y_pred: Tensor) -> None:
+    """One unit cannot choose between classes: its softmax is always 1."""
+    is_choice = kind in ("sparse", "categorical")
+    if is_choice and y_pred.dim() > 1 and y_pred.shape[class_axis(output.loss)] == 1:
         raise ValueError(
-            f"The loss '{output.loss.name}' of output '{output.name}' compares targets and "
-            f"outputs of the same shape, but one target has shape {tuple(y_true.shape[1:])} and "
-            f"one output {tuple(y_pred.shape[1:])}. {hint}"
+            f"K105: {_who(output)} chooses between classes, but the output has one "
+            "unit, which always gives 0. Use "
+            'loss="binary_crossentropy", or one unit for each class.'
         )
+
+
+def _are_probabilities(output: OutputObjective, y_true: Tensor, y_pred: Tensor) -> bool:
+    """Whether torch's cross-entropy is given a probability for each class."""
+    is_torch = isinstance(output.loss, losses.TorchLoss)
+    return is_torch and y_true.is_floating_point() and y_true.shape[1:] == y_pred.shape[1:]
+
+
+def _compares_shapes(loss: Any) -> bool:
+    if isinstance(loss, losses.TorchLoss):
+        return kind_of_loss(loss) in ("binary", "regression")
+    is_ours = type(loss).__module__.split(".")[0] == "kerasish"
+    return is_ours and type(loss).__name__ not in ("LossFunctionWrapper", "CTC")
+
+
+def _check_shape(output: OutputObjective, y_true: Tensor, y_pred: Tensor) -> None:
+    if not _compares_shapes(output.loss) or y_true.shape[1:] == y_pred.shape[1:]:
+        return
+    target, given = tuple(y_true.shape[1:]), tuple(y_pred.shape[1:])
+    if y_true.dim() == y_pred.dim() - 1 and kind_of_loss(output.loss) == "categorical":
+        raise ValueError(
+            f"K113: {_who(output)} takes a number for "
+            f"each class, of shape {given}, but one target has shape {target}. For class indices "
+            'use loss="sparse_categorical_crossentropy".'
+        )
+    raise ValueError(
+        f"K115: {_who(output)} compares targets and "
+        f"outputs of the same shape, but one target has shape {target} and one output {given}. "
+        "Reshape the targets or change the model's last layer."
+    )
 
 
 def _class_indices(output: OutputObjective, y_true: Tensor, y_pred: Tensor) -> Tensor:
-    assert output.loss is not None
-    axis = getattr(output.loss, "axis", -1)
-    classes = y_pred.shape[axis] if isinstance(axis, int) else y_pred.shape[-1]
-    if y_true.dim() == y_pred.dim() and y_true.shape[-1] == 1:
-        y_true = y_true.squeeze(-1)
-    elif y_true.dim() == y_pred.dim() and y_true.shape == y_pred.shape and classes > 1:
+    axis = class_axis(output.loss)
+    classes = y_pred.shape[axis] if y_pred.dim() > 1 else y_pred.shape[-1]
+    if y_true.dim() == y_pred.dim() and y_true.shape[axis] == 1:
+        y_true = y_true.squeeze(axis)
+    elif y_true.dim() == y_pred.dim() and y_true.shape[1:] == y_pred.shape[1:] and classes > 1:
         raise ValueError(
-            f"The loss '{output.loss.name}' of output '{output.name}' takes class indices, but the "
-            f"targets have the outputs' shape {tuple(y_true.shape[1:])}: they look one-hot. "
-            'Use loss="categorical_crossentropy".'
+            f"K112: {_who(output)} takes class indices, "
+            f"but the targets have the outputs' shape {tuple(y_true.shape[1:])}: they look "
+            'one-hot. Use loss="categorical_crossentropy".'
         )
+    _check_places(output, y_true, y_pred, axis)
     if y_true.is_floating_point():
         whole = y_true.to(torch.int64)
         if not torch.equal(whole.to(y_true.dtype), y_true):
             raise ValueError(
-                f"The targets of output '{output.name}' must be whole class numbers, but some have "
-                "fractions or are NaN."
+                f"K111: The targets of output '{output.name}' must be whole class numbers, but "
+                "some have fractions or are NaN. Give each class a number from 0, or use a loss "
+                "for regression."
             )
         y_true = whole
-    ignored = getattr(output.loss, "ignore_class", None)
+    _check_range(output, y_true, classes)
+    return y_true.to(torch.int64)
+
+
+def _check_places(output: OutputObjective, y_true: Tensor, y_pred: Tensor, axis: int) -> None:
+    """Whether there is one class number for each row or place that the outputs rate."""
+    rated = list(y_pred.shape)
+    del rated[axis]
+    if y_pred.dim() > 1 and tuple(y_true.shape[1:]) != tuple(rated[1:]):
+        raise ValueError(
+            f"K115: {_who(output)} takes one class number "
+            f"for each of the places {tuple(rated[1:])}, but one target has shape "
+            f"{tuple(y_true.shape[1:])}. Reshape the targets or change the model's last layer."
+        )
+
+
+def _check_range(output: OutputObjective, y_true: Tensor, classes: int) -> None:
+    if not y_true.numel():
+        return
     low, high = (int(v) for v in y_true.aminmax())
-    inside = 0 <= low and high < classes
+    inside = low >= 0 and high < classes
+    ignored = getattr(output.loss, "ignore_class", None)
     if not inside and ignored is not None:
         kept = y_true[y_true != ignored]
         inside = bool(((kept >= 0) & (kept < classes)).all())
     if not inside:
+        remedy = f", or give the last layer {high + 1} units" if low >= 0 else ""
         raise ValueError(
-            f"The targets of output '{output.name}' lie in [{low}, {high}], but the model has "
-            f"{classes} outputs, for classes 0 to {classes - 1}. Number the classes from 0, or "
-            f"give the last layer {high + 1} units."
+            f"K110: The targets of output '{output.name}' lie in [{low}, {high}], but the model "
+            f"has {classes} outputs, for classes 0 to {classes - 1}. Number the classes from 0"
+            f"{remedy}."
         )
-    return y_true
 
 
 def _arrange_weights(objective: Objective, weight: Any) -> list[Any]:
@@ -127,7 +184,12 @@ def _arrange_weights(objective: Objective, weight: Any) -> list[Any]:
     return objective.arrange(weight, "sample_weight")
 
 
-def _class_tables(objective: Objective, class_weight: Any) -> list[dict | None]:
+def class_tables(objective: Objective, class_weight: Any) -> list[dict | None]:
+    """For each output a dict of class number to weight, or `None`.
+
+    Raises:
+        ValueError: If class weights are no dict, or name outputs that do not exist.
+    """
     if class_weight is None:
         return [None] * len(objective.outputs)
     if not isinstance(class_weight, Mapping):

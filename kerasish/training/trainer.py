@@ -28,7 +28,7 @@ from kerasish.training.session import (
     warn_without_effect,
 )
 from kerasish.training.step import StepPlan, make_test_step, make_train_step
-from kerasish.training.targets import target_preparer
+from kerasish.training.targets import class_tables, target_preparer
 from kerasish.training.tracker import Tracker
 
 
@@ -160,17 +160,18 @@ class Trainer(BatchMethods):
         recipe = self._require_compiled("fit" if training else "evaluate")
         model: Any = self
         device = place_model(model, recipe)
-        y_pred, y = preflight.probe(StepPlan(model, recipe, None, device), feed)
+        y_pred, y = preflight.probe(StepPlan(model, recipe, None, device), feed, graph=training)
         place_model(model, recipe)  # the probe may have made the weights
         if self._objective is None:
             names = getattr(model, "output_names", [])
             self._objective = Objective(recipe, names, y, y_pred)
         objective = self._objective
         feed.prepare(target_preparer(objective, y_pred, class_weight))
+        plan = StepPlan(model, recipe, objective, device)
         if training:
-            preflight.check_before_training(model, objective, y_pred)
-        tracker = Tracker(objective)
-        return StepPlan(model, recipe, objective, device), tracker
+            tables = class_tables(objective, class_weight)
+            preflight.check_before_training(plan, feed, y_pred, tables)
+        return plan, Tracker(objective)
 
     def _bind_optimizer(self) -> None:
         assert self._recipe is not None
@@ -240,7 +241,6 @@ class Trainer(BatchMethods):
         if validation_split and validation_data is None:
             train, held = split_tail(x, y, sample_weight, validation_split)
             (x, y, sample_weight), validation_data = train, held
-            preflight.check_split(y, held[1])
         warn_without_effect(x, shuffle=shuffle)
         feed = make_feed(
             x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, device=device
@@ -255,6 +255,7 @@ class Trainer(BatchMethods):
         plan, tracker = self._plan_or_custom(feed, class_weight, custom)
         if validation is not None and plan is not None:
             validation.prepare(_preparer_of(plan, validation))
+            preflight.check_validation(plan, feed, validation, is_tail=bool(validation_split))
         if plan is not None or not custom:
             self._bind_optimizer()
         session = loop.Passes(feed, steps_per_epoch, initial_epoch)
@@ -462,7 +463,7 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("train_on_batch")
         feed = _one_batch(x, y, sample_weight, recipe)
-        plan, tracker = self._plan(feed, class_weight, training=True)
+        plan, tracker = self._plan(feed, class_weight)
         self._bind_optimizer()
         self.train()  # type: ignore[attr-defined]
         batch = next(iter(feed.batches(0)))

@@ -1,0 +1,156 @@
+"""Running a few rows through a model and leaving everything as it was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerasish.data.arrays import leaves, map_leaves
+from kerasish.data.feed import Feed
+from kerasish.random import SeedGenerator
+from kerasish.training.placement import autocast
+from kerasish.training.step import StepPlan
+
+# Enough rows to see shapes, types and the range of values.
+ROWS = 8
+
+
+def probe(plan: StepPlan, feed: Feed, *, graph: bool = False) -> tuple[Any, Any]:
+    """Run a few rows through the model in evaluation mode.
+
+    Args:
+        plan: The model, and how it computes.
+        feed: Where the rows come from.
+        graph: Whether the outputs keep their history, which the checks before training read.
+
+    Returns:
+        Their outputs, and their targets as the feed gives them.
+
+    Raises:
+        Exception: What the model raises on such rows.
+    """
+    x, y, _ = first_rows(plan.model, feed)
+    with unchanged(plan):
+        plan.model.eval()
+        return run(plan, x, graph=graph), y
+
+
+def first_rows(model: Any, feed: Feed) -> tuple[Any, Any, Any]:
+    """A few rows, or the whole first batch where the model fixes its size."""
+    batch = feed.peek()
+    fixed = getattr(model, "_input_list", None)
+    if fixed and fixed[0].shape[0] is not None:
+        return batch
+    return map_leaves(lambda t: t[:ROWS], batch)  # type: ignore[return-value]
+
+
+def run(plan: StepPlan, x: Any, *, graph: bool = False) -> Any:
+    """The outputs for some rows; never through `torch.compile`, which would compile for them."""
+    with torch.set_grad_enabled(graph), autocast(plan.recipe, plan.device):
+        if plan.has_masks:
+            return plan.model.forward_with_masks(plan.cast(x))[0]
+        return plan.model(plan.cast(x))
+
+
+@contextmanager
+def unchanged(plan: StepPlan) -> Iterator[None]:
+    """Restore modes, buffers, added losses and all random states afterwards."""
+    model = plan.model
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [
+        (module, name, buffer, buffer.clone(), buffer._version)
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    seeds = _seed_states(model)
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    devices = [plan.device] if plan.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            for module, name, buffer, copy, version in buffers:
+                module._buffers[name] = buffer
+                if buffer._version != version:
+                    with torch.no_grad():
+                        buffer.copy_(copy)
+            for generator, state in seeds:
+                generator.state = state
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
+            model.clear_losses()
+
+
+def _seed_states(model: nn.Module) -> list[tuple[SeedGenerator, tuple[int, int]]]:
+    return [
+        (value, value.state)
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, SeedGenerator)
+    ]
+
+
+def reached_in_training(plan: StepPlan, feed: Feed, count: Callable[[int], bool]) -> Any:
+    """Run the rows in training mode, as some models do other things then.
+
+    Args:
+        plan: The model, and how it computes.
+        feed: Where the rows come from.
+        count: Whether the output of an index counts.
+
+    Returns:
+        The parameters that these outputs and the added losses depend on, by id, and which outputs
+        can be trained through; `None` where such a run fails.
+    """
+    x, _, _ = first_rows(plan.model, feed)
+    with unchanged(plan):
+        plan.model.train()
+        try:
+            outputs = list(leaves(run(plan, x, graph=True)))
+        except Exception:
+            return None
+        roots = [p for i, p in enumerate(outputs) if count(i)]
+        added = [loss for m in plan.model.modules() for loss in getattr(m, "_losses", ())]
+        return reached([*roots, *added]), [p.requires_grad for p in outputs], bool(added)
+
+
+def reached(outputs: list[Tensor]) -> set[int]:
+    """The ids of the parameters that outputs depend on, read off their history."""
+    seen: set[Any] = set()
+    found: set[int] = set()
+    waiting = [output.grad_fn for output in outputs]
+    found |= {id(output) for output in outputs if output.is_leaf}
+    while waiting:
+        node: Any = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        waiting += [parent for parent, _ in node.next_functions]
+    return found
+
+
+@contextmanager
+def watched_calls(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Tensor]]]:
+    """A list that fills with `(module, its input)` while modules are called."""
+    calls: list[tuple[nn.Module, Tensor]] = []
+
+    def note(module: nn.Module, args: tuple) -> None:
+        calls.extend((module, t) for t in list(leaves(args))[:1] if isinstance(t, Tensor))
+
+    handles = [module.register_forward_pre_hook(note) for module in modules]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
