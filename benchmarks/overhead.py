@@ -119,7 +119,7 @@ def main() -> None:
             2 * (rows // batch),
         )
     net, model = make_pair([16, 32, 32, 4])
-    for batch, rows in ((32, 8192), (1024, 65536)):
+    for batch, rows in ((32, 8192), (1024, 262144)):
         x, y = torch.randn(rows, 16), torch.randint(0, 4, (rows,))
         steps = rows // batch
         compare(

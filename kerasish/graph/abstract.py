@@ -7,12 +7,12 @@ and relations between sizes (`x.reshape(x.size(0), -1)`, a skip connection) hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import _VF, Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map
 
@@ -69,7 +69,7 @@ def run_without_data(
     """
     with torch.no_grad():
         try:
-            with watch():
+            with watch(), _short_recurrence():
                 return _run(target, *tree_map(_to_meta, (args, kwargs)))
         except Exception as first:
             # Code that makes its own CPU tensors cannot mix them with meta ones. Fake tensors can
@@ -87,6 +87,38 @@ def _run(target: Callable, args: tuple, kwargs: dict, move: Callable | None = No
     move = move or _to_meta
     state = {k: move(v) for k, v in (*target.named_parameters(), *target.named_buffers())}
     return torch.func.functional_call(target, state, args, kwargs)
+
+
+_KERNELS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+
+@contextmanager
+def _short_recurrence() -> Iterator[None]:
+    """While active, recurrent kernels run the first step of meta tensors and widen its output.
+
+    Without data torch goes through the steps one by one, at a millisecond each.
+    """
+    kernels = {name: getattr(_VF, name) for name in _KERNELS}
+
+    def shortened(kernel: Callable) -> Callable:
+        def call(x: Tensor, *rest: Any) -> Any:
+            if not x.is_meta or (isinstance(rest[0], Tensor) and rest[0].dim() == 1):
+                return kernel(x, *rest)  # the second is a packed sequence
+            axis = 1 if rest[-1] else 0  # batch_first comes last
+            output, *states = kernel(x.narrow(axis, 0, min(1, x.shape[axis])), *rest)
+            sizes = [-1] * output.dim()
+            sizes[axis] = x.shape[axis]
+            return output.expand(sizes).contiguous(), *states
+
+        return call
+
+    for name, kernel in kernels.items():
+        setattr(_VF, name, shortened(kernel))
+    try:
+        yield
+    finally:
+        for name, kernel in kernels.items():
+            setattr(_VF, name, kernel)
 
 
 def _to_meta(value: Any) -> Any:

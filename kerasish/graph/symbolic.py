@@ -57,13 +57,19 @@ class Node:
         self.args = args
         self.kwargs = kwargs or {}
         self.is_input = is_input
-        self.name = getattr(target, "name", None) or getattr(target, "__name__", "value")
+        self.name = _name_of(target)
         self.index = next(_counter)
         self.outputs: Any = None
 
     def parents(self) -> Iterator[Symbolic]:
         """The symbolic values among the arguments."""
         return symbolic_leaves((self.args, self.kwargs))
+
+
+def _name_of(target: Any) -> str:
+    if isinstance(target, torch.nn.Module):
+        return getattr(target, "name", None) or type(target).__name__.lower()
+    return getattr(target, "name", None) or getattr(target, "__name__", "value")
 
 
 class Symbolic:
@@ -200,14 +206,14 @@ def _operators() -> None:
 
         setattr(Symbolic, f"__{name}__", forward)
         setattr(Symbolic, f"__r{name}__", backward)
-    for name in "lt le gt ge eq ne".split():
+    for name in ["lt", "le", "gt", "ge", "eq", "ne"]:
         function = getattr(operator, f"__{name}__")
 
         def compare(self: Symbolic, other: Any, function: Callable = function) -> Any:
             return record(function, (self, other), {})
 
         setattr(Symbolic, f"__{name}__", compare)
-    for name in "neg pos abs invert".split():
+    for name in ["neg", "pos", "abs", "invert"]:
         function = getattr(operator, f"__{name}__")
 
         def unary(self: Symbolic, function: Callable = function) -> Any:
@@ -312,8 +318,8 @@ def _check_arguments(node: Node) -> None:
     is_parameter = any(isinstance(value, torch.nn.Parameter) for value in node.args)
     if is_parameter and expansion.opens is None:
         raise TypeError(
-            f"{node.name}() met a symbolic tensor beside a torch parameter: a plain torch module was "
-            "called on a symbolic tensor. Wrap it: layers.TorchModule(module)(x)."
+            f"{node.name}() met a symbolic tensor beside a torch parameter: a plain torch module "
+            "was called on a symbolic tensor. Wrap it: layers.TorchModule(module)(x)."
         )
     if node.target in (Tensor.reshape, Tensor.view, torch.reshape) and any(
         size is None

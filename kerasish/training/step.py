@@ -36,6 +36,9 @@ class StepPlan:
         self.penalised = [w for w in weights if w.regularizer is not None and w.trainable]
         self.constrained = [w for w in weights if w.constraint is not None and w.trainable]
         self.has_masks = bool(getattr(model, "has_output_masks", False))
+        # Here rather than with a step: the scale that was found lasts from epoch to epoch.
+        is_half = recipe.precision == "float16-mixed"
+        self.scaler = torch.amp.GradScaler(device.type) if is_half else None
         takes_integers = getattr(model, "takes_integers", False)
         self.cast = input_caster(recipe, takes_integers or hasattr(model, "_input_dtypes"))
 
@@ -114,19 +117,27 @@ def plain_train_step(plan: StepPlan) -> Step:
 
 
 class FullTrainStep:
-    """A step with everything: masks, penalties, constraints, mixed precision, clipping,
-    accumulation.
-    """
+    """A step with all that a compile can ask for, such as clipping and accumulation."""
 
     def __init__(self, plan: StepPlan) -> None:
         self.plan = plan
         recipe = plan.recipe
         self.optimizer = recipe.optimizer
         self.parameters = [p for p in plan.model.parameters() if p.requires_grad]
-        is_half = recipe.precision == "float16-mixed"
-        self.scaler = torch.amp.GradScaler(plan.device.type) if is_half else None
+        self.scaler = plan.scaler
         self.pending = 0  # batches whose gradients wait for the update
         self.pending_rows = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is waiting for the update, and the scale of the loss."""
+        scaler = None if self.scaler is None else self.scaler.state_dict()
+        return {"pending": self.pending, "pending_rows": self.pending_rows, "scaler": scaler}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; the gradients gathered so far are the parameters' own."""
+        self.pending, self.pending_rows = state["pending"], state["pending_rows"]
+        if self.scaler is not None and state["scaler"] is not None:
+            self.scaler.load_state_dict(state["scaler"])
 
     def __call__(self, x: Any, y: Any, weight: Any) -> Kept:
         """Train on one batch; the update may wait for more of them."""

@@ -177,3 +177,18 @@ def test_a_wrong_batch_is_explained_on_the_short_way_too():
     model = Sequential([Input((3,)), layers.Dense(2, name="head")])
     with pytest.raises(ValueError, match="expects size 3 on axis 1"):
         model.shortest_forward()(torch.randn(4, 5))
+
+
+def test_a_recurrent_model_is_built_without_walking_through_time(monkeypatch):
+    lengths = []
+    kernel = torch._VF.lstm
+    monkeypatch.setattr(
+        torch._VF, "lstm", lambda x, *rest: lengths.append(x.shape[1]) or kernel(x, *rest)
+    )
+    model, _ = recurrent()
+
+    model.shortest_forward()
+    model.to_torch()
+
+    assert set(lengths) == {1}
+    assert model.get_layer(index=2).output.shape == (None, None, 6)
