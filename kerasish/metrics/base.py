@@ -67,6 +67,8 @@ def _accumulating(update: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(update)
     def update_state(self: Metric, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, Tensor) and value.is_meta for value in args):
+            return None  # a layer with a metric, asked for its shapes only
         with torch.no_grad():
             self._follow(*args, *kwargs.values())
             return update(self, *args, **kwargs)

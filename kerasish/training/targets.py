@@ -40,13 +40,28 @@ def target_preparer(
         ):
             if targets[i] is None:
                 continue
-            targets[i] = fit_target(output, targets[i], p)
+            if output.loss is not None or output.metrics or output.weighted_metrics:
+                targets[i] = fit_target(output, targets[i], p)
             if table is not None:
                 weights[i] = _times(_class_weights(targets[i], table, output.name), weights[i])
         if len(targets) == 1:
             return x, targets[0], weights[0]
         shared = all(w is weights[0] for w in weights)
         return x, None if y is None else targets, weights[0] if shared else weights
+
+    return prepare
+
+
+def class_weigher(class_weight: Any) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
+    """A function for feeds that turns class weights into sample weights, whatever the model.
+
+    Raises:
+        ValueError: If class weights are no dict.
+    """
+    table = _table(class_weight)
+
+    def prepare(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+        return x, y, _times(_class_weights(y, table, "y"), weight)
 
     return prepare
 
@@ -192,18 +207,23 @@ def class_tables(objective: Objective, class_weight: Any) -> list[dict | None]:
     """
     if class_weight is None:
         return [None] * len(objective.outputs)
-    if not isinstance(class_weight, Mapping):
-        raise ValueError(
-            f"`class_weight` must be a dict of class index to weight, got {describe(class_weight)}."
-        )
-    if class_weight and all(isinstance(value, Mapping) for value in class_weight.values()):
+    table = _table(class_weight)
+    if table and all(isinstance(value, Mapping) for value in table.values()):
         return objective.arrange(class_weight, "class_weight")
     if len(objective.outputs) > 1:
         raise ValueError(
             "With several outputs, give `class_weight` by output name: "
             f"{{'{objective.names[0]}': {{0: 1.0, ...}}}}."
         )
-    return [dict(class_weight)]
+    return [table]
+
+
+def _table(class_weight: Any) -> dict:
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            f"`class_weight` must be a dict of class index to weight, got {describe(class_weight)}."
+        )
+    return dict(class_weight)
 
 
 def _class_weights(y_true: Tensor, table: dict, name: str) -> Tensor:
@@ -228,6 +248,7 @@ def _times(a: Tensor, b: Tensor | None) -> Tensor:
         return a
     if b.dim() == a.dim() + 1 and b.shape[-1] == 1:
         b = b.squeeze(-1)
-    while b.dim() < a.dim():
-        b = b.unsqueeze(-1)
-    return a * b
+    rank = max(a.dim(), b.dim())
+    return a.reshape(a.shape + (1,) * (rank - a.dim())) * b.reshape(
+        b.shape + (1,) * (rank - b.dim())
+    )
