@@ -196,7 +196,7 @@ def test_names_are_those_of_keras_and_more():
     keras = pytest.importorskip("keras")
     theirs = {name for name in dir(keras.callbacks) if not name.startswith("_")}
 
-    assert theirs - set(callbacks.__all__) == {"BackupAndRestore", "OrbaxCheckpoint"}
+    assert theirs - set(callbacks.__all__) == {"OrbaxCheckpoint"}
     assert callbacks.__all__ == sorted(callbacks.__all__)
     assert all(hasattr(callbacks, name) for name in callbacks.__all__)
 

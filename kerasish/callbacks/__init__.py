@@ -1,5 +1,6 @@
 """Callbacks: watch, save, steer and end training."""
 
+from kerasish.callbacks.backup import BackupAndRestore
 from kerasish.callbacks.base import Callback, CallbackList
 from kerasish.callbacks.checkpoint import ModelCheckpoint
 from kerasish.callbacks.csv_logger import CSVLogger
@@ -22,6 +23,7 @@ from kerasish.callbacks.terminate_on_nan import TerminateOnNaN
 from kerasish.callbacks.time_budget import TimeBudget
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

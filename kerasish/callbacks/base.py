@@ -40,6 +40,7 @@ class Callback:
         params: What the run is: `epochs`, `steps` (`None` if unknown), `verbose`, `batch_size` and
             `metrics`, the names that the logs of an epoch will hold.
         log_names: Names that this callback adds to the logs of an epoch; others may monitor them.
+        state_names: Attributes that change in the course of training, for `state_dict`.
 
     Example:
         >>> class Announce(Callback):
@@ -52,6 +53,9 @@ class Callback:
     model: Any = None
     params: Mapping[str, Any] = MappingProxyType({})
     log_names: tuple[str, ...] = ()
+    state_names: tuple[str, ...] = ()
+    # Whether its hooks come after those of all others, whatever the order in the list.
+    comes_last: bool = False
     # Set by CallbackList: another callback may add names to the logs without having declared them.
     others_may_log: bool = False
 
@@ -62,6 +66,15 @@ class Callback:
     def set_model(self, model: Any) -> None:
         """Take the model."""
         self.model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must be known to go on in another process: plain data and tensors."""
+        return {name: getattr(self, name) for name in self.state_names}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; it comes after `on_train_begin`."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def on_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Older name of `on_train_batch_begin`."""
@@ -146,6 +159,7 @@ class CallbackList(Callback):
             from kerasish.callbacks.history import History
 
             self.callbacks.append(History())
+        self.callbacks.sort(key=lambda known: getattr(known, "comes_last", False))
         self._bind()
         if model is not None:
             self.set_model(model)

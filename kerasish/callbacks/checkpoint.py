@@ -82,6 +82,20 @@ class ModelCheckpoint(MonitorCallback):
             # Only then is there anything to do at each step.
             self.on_train_batch_end = self._count_batch
 
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best": self.best,
+            "last_path": None if self.last_path is None else str(self.last_path),
+            "written": [str(path) for path in self._written],
+            "batches": [self._batches, self._last_batch],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+        self.last_path = None if state["last_path"] is None else Path(state["last_path"])
+        self._written = [Path(path) for path in state["written"]]
+        self._batches, self._last_batch = state["batches"]
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)

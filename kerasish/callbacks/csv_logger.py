@@ -41,8 +41,17 @@ class CSVLogger(Callback):
             return
         path = Path(self.filename)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._columns = self._existing_columns(path) if self.append else []
-        self._file = path.open("a" if self.append else "w", newline="", encoding="utf-8")
+        goes_on = self.append or self.params.get("is_resumed", False)
+        self._columns = self._existing_columns(path) if goes_on else []
+        self._file = path.open("a" if goes_on else "w", newline="", encoding="utf-8")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"length": None if self._file is None else self._file.tell()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # Epochs that were logged after the state was saved come again.
+        if self._file is not None and state["length"] is not None:
+            cut_off(self._file, state["length"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._file is None:
@@ -78,6 +87,14 @@ class CSVLogger(Callback):
         if self._file is not None:
             self._file.close()
         self._file = self._writer = None
+
+
+def cut_off(file: IO[str], length: int) -> None:
+    """Shorten a file that is open for appending, if it is longer."""
+    file.flush()
+    if Path(file.name).stat().st_size > length:
+        file.truncate(length)
+        file.seek(0, os.SEEK_END)
 
 
 def _cell(value: Any) -> Any:

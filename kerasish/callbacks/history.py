@@ -28,6 +28,8 @@ class History(Callback):
         ({'loss': [0.5]}, [0])
     """
 
+    state_names = ("history", "epoch", "seconds", "_epochs_of")
+
     def __init__(self) -> None:
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []

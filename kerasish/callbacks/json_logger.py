@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kerasish.callbacks.base import Callback, is_main_process
+from kerasish.callbacks.csv_logger import cut_off
 
 
 class JSONLogger(Callback):
@@ -37,7 +38,16 @@ class JSONLogger(Callback):
         if is_main_process():
             path = Path(self.filename)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a" if self.append else "w", encoding="utf-8")
+            goes_on = self.append or self.params.get("is_resumed", False)
+            self._file = path.open("a" if goes_on else "w", encoding="utf-8")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"length": None if self._file is None else self._file.tell()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # Epochs that were logged after the state was saved come again.
+        if self._file is not None and state["length"] is not None:
+            cut_off(self._file, state["length"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._file is None:

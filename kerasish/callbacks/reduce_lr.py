@@ -34,6 +34,7 @@ class ReduceLROnPlateau(MonitorCallback):
     """
 
     log_names = ("learning_rate",)
+    state_names = ("best", "wait", "cooldown_counter")
 
     def __init__(
         self,

@@ -37,6 +37,8 @@ class StochasticWeightAveraging(Callback):
         ValueError: If `start_epoch` is negative or a fraction above 1.
     """
 
+    state_names = ("num_averaged", "_means")
+
     def __init__(
         self,
         start_epoch: float = 0.75,

@@ -28,6 +28,8 @@ class SwapEMAWeights(Callback):
         ValueError: When it begins, if the optimizer keeps no averages.
     """
 
+    state_names = ("_swapped",)
+
     def __init__(self, swap_on_epoch: bool = False) -> None:
         self.swap_on_epoch = swap_on_epoch
         self._swapped = False

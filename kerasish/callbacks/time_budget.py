@@ -51,9 +51,18 @@ class TimeBudget(Callback):
         else:
             self.on_train_batch_end = self._look_at_the_clock
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"is_spent": self.is_spent}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        # Who calls fit again gives it a new budget.
+        if state["is_spent"]:
+            self.model.stop_training = False
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._began = perf_counter()
         self._longest = 0.0
+        self.is_spent = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch_began = perf_counter()
@@ -69,7 +78,7 @@ class TimeBudget(Callback):
             self._stop()
 
     def _stop(self) -> None:
-        self.model.stop_training = True
+        self.model.stop_training = self.is_spent = True
         if self.verbose:
             spent = duration(perf_counter() - self._began)
             say(f"TimeBudget: training ends after {spent} of {duration(self.seconds)}.")

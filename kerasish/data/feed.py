@@ -50,6 +50,20 @@ class Feed:
         """Put a function of rows between the data and the batches."""
         raise NotImplementedError
 
+    def state_dict(self) -> dict[str, Any]:
+        """What decides the order of batches, for `resume`."""
+        raise NotImplementedError
+
+    def resume(self, epoch: int, taken: int, state: dict[str, Any]) -> None:
+        """Let the next pass, which is that of `epoch`, begin after the batches taken already.
+
+        Args:
+            epoch: The number of the pass.
+            taken: How many of its batches to leave out.
+            state: What `state_dict` gave after them.
+        """
+        raise NotImplementedError
+
     def known_rows(self) -> tuple[Batch, bool]:
         """What can be looked at now: here the first batch; and whether these are all rows."""
         return self.peek(), False
@@ -84,6 +98,7 @@ class ArrayFeed(Feed):
     ) -> None:
         self.batch_size = batch_size
         self.shuffle, self.seed = shuffle, seed
+        self._taken = 0  # batches that the next pass leaves out
         self.device = torch.device(device)
         self._set(as_tensors(x, "x"), as_tensors(y, "y"), as_tensors(sample_weight, "weights"))
         self.num_samples = check_rows(self._structure)
@@ -97,9 +112,9 @@ class ArrayFeed(Feed):
         )
 
     def _place(self, tensor: Tensor) -> Tensor:
-        """Keep a column on the device if it fits easily, else in memory the device can read from."""
-        if self.device.type != "cuda" or tensor.device == self.device:
-            return tensor.to(self.device) if self.device.type != "cuda" else tensor
+        """Keep a column on the device if it fits there easily, else where it is."""
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
         free, _ = torch.cuda.mem_get_info(self.device)
         if tensor.nbytes < free // 5:
             return tensor.to(self.device)
@@ -126,15 +141,34 @@ class ArrayFeed(Feed):
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
         if self.shuffle != "batch":
             return torch.randperm(self.num_samples, generator=generator)
-        assert self.batch_size is not None and self.num_batches is not None
-        rows = torch.arange(self.num_samples).split(self.batch_size)
-        return torch.cat(
-            [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
-        )
+        assert self.batch_size is not None
+        # A short last batch stays last, or all batches after it would begin in the wrong place.
+        whole = self.num_samples - self.num_samples % self.batch_size
+        rows = torch.arange(self.num_samples)
+        starts = torch.randperm(whole // self.batch_size, generator=generator) * self.batch_size
+        shuffled = (starts.unsqueeze(1) + rows[: self.batch_size]).flatten()
+        return torch.cat([shuffled, rows[whole:]])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed: with the epoch's number it decides the order."""
+        return {"seed": self.seed}
+
+    def resume(self, epoch: int, taken: int, state: dict[str, Any]) -> None:
+        """Let the next pass begin at a row in the middle."""
+        self.seed, self._taken = state["seed"], taken
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the rows."""
-        for columns in self._chunks(self.order(epoch)):
+        order = self.order(epoch)
+        assert self.batch_size is not None
+        # Chunks are cut where a whole pass cuts them: kernels may round by where memory begins.
+        skipped, left = divmod(self._taken, self._chunk_rows(order) // self.batch_size)
+        self._taken = 0
+        batches = self._batches(self._chunks(order, skipped))
+        return itertools.islice(batches, left, None) if left else batches
+
+    def _batches(self, chunks: Iterator[list[Tensor]]) -> Iterator[Batch]:
+        for columns in chunks:
             pieces = [column.split(self.batch_size) for column in columns]
             if not self._is_plain:
                 yield from map(self._rebuild, zip(*pieces, strict=True))
@@ -145,17 +179,20 @@ class ArrayFeed(Feed):
             ys = nothing if y is None else pieces[1]
             yield from zip(xs, ys, nothing if weight is None else pieces[-1], strict=False)
 
-    def _chunks(self, order: Tensor | None) -> Iterator[list[Tensor]]:
-        """The columns, reordered, in pieces of whole batches."""
+    def _chunk_rows(self, order: Tensor | None) -> int:
+        """How many rows are gathered at a time; those of whole batches."""
+        assert self.num_batches is not None
+        assert self.batch_size is not None
         if order is None and all(c.device == self.device for c in self._columns):
-            yield self._columns
-            return
-        assert self.num_samples is not None and self.batch_size is not None
+            return self.num_batches * self.batch_size
         row_bytes = sum(c[:1].nbytes for c in self._columns)
-        rows = self.batch_size * max(1, _CHUNK_BYTES // max(1, row_bytes * self.batch_size))
-        # Whole batches shuffled as such may be short anywhere, so they cannot share a chunk.
-        rows = self.batch_size if self.shuffle == "batch" else rows
-        for start in range(0, self.num_samples, rows):
+        return self.batch_size * max(1, _CHUNK_BYTES // max(1, row_bytes * self.batch_size))
+
+    def _chunks(self, order: Tensor | None, skipped: int) -> Iterator[list[Tensor]]:
+        """The columns, reordered, in pieces of whole batches; the first are left out."""
+        assert self.num_samples is not None
+        rows = self._chunk_rows(order)
+        for start in range(skipped * rows, self.num_samples, rows):
             if order is None:
                 chunk = [c[start : start + rows] for c in self._columns]
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,11 +12,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Tens
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
 from kerasish.data.feed import Batch, Feed, Prepare, mix_seed
+from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.describe import describe
 
 
 def rows_of_dataset(source: Any) -> Batch | None:
-    """The tensors of a `TensorDataset` as `(x, y, weight)`, else `None`: no need to go row by row."""
+    """The tensors of a `TensorDataset` as `(x, y, weight)`; `None` for anything else."""
     if type(source) is TensorDataset and 1 <= len(source.tensors) <= 3:
         padded = (*source.tensors, None, None)
         return padded[0], padded[1], padded[2]
@@ -28,12 +30,14 @@ class EpochSampler(Sampler):
     def __init__(self, count: int, shuffle: bool, seed: int) -> None:
         self.count, self.shuffle, self.seed = count, shuffle, seed
         self.epoch = 0
+        self.first = 0  # rows that the next pass leaves out
 
     def __iter__(self) -> Iterator[int]:
+        first, self.first = self.first, 0
         if not self.shuffle:
-            return iter(range(self.count))
+            return iter(range(first, self.count))
         generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
-        return iter(torch.randperm(self.count, generator=generator).tolist())
+        return iter(torch.randperm(self.count, generator=generator)[first:].tolist())
 
     def __len__(self) -> int:
         return self.count
@@ -67,7 +71,9 @@ class StreamFeed(Feed):
         self.device = torch.device(device)
         self._prepare: Prepare | None = None
         self._sampler: EpochSampler | None = None
-        self._waiting: tuple[Batch, Iterator[Any]] | None = None
+        self._begun: Iterator[Any] | None = None  # a pass that the next call of batches takes over
+        self._peeked: Any = None  # its first batch
+        self._random_before: dict[str, Any] | None = None
         if isinstance(source, Dataset):
             source = self._loader(source, batch_size or 32, bool(shuffle), seed)
         elif batch_size is not None:
@@ -107,25 +113,74 @@ class StreamFeed(Feed):
 
     def peek(self) -> Batch:
         """The first batch; the next pass begins with it."""
-        if self._waiting is None:
-            iterator = self._iterate(0)
-            first = next(iterator, None)
-            if first is None:
+        if self._peeked is None:
+            iterator = self._begun or self._iterate(0)
+            self._peeked = next(iterator, None)
+            if self._peeked is None:
                 raise ValueError(f"There are no batches in {describe(self._source)}.")
-            self._waiting = (first, iterator)
-        return self._ready(self._waiting[0])
+            self._begun = itertools.chain([self._peeked], iterator)
+        return self._ready(self._peeked)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the source."""
-        if self._waiting is not None:
-            (first, iterator), self._waiting = self._waiting, None
-            yield self._ready(first)
-        else:
-            iterator = self._iterate(epoch)
+        iterator = self._begun or self._iterate(epoch)
+        self._begun = self._peeked = None
         for batch in iterator:
             yield self._ready(batch)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What decides the order: our seed, or all that the source may draw from.
+
+        A source that shuffles by itself repeats its order when its pass begins with the random
+        numbers with which it began before.
+        """
+        return {
+            "seed": None if self._sampler is None else self._sampler.seed,
+            "has_begun": self._begun is not None,
+            "random_before": self._random_before,
+            "generators": [generator.get_state() for generator in self._generators()],
+        }
+
+    def resume(self, epoch: int, taken: int, state: dict[str, Any]) -> None:
+        """Begin a pass as it began before, and leave out the batches taken already."""
+        if self._sampler is not None:
+            self._sampler.seed = state["seed"]
+        if self.is_one_shot:
+            _skip(self._begun or iter(self._source), taken)
+            self._peeked = None
+            return
+        self._begun = self._peeked = None
+        if taken or state["has_begun"]:
+            self._begin_again(epoch, taken, state["random_before"])
+        for generator, value in zip(self._generators(), state["generators"], strict=False):
+            generator.set_state(value)
+
+    def _begin_again(self, epoch: int, taken: int, random_before: dict[str, Any]) -> None:
+        set_random_state(random_before)
+        values = random_before["generators"]
+        for generator, value in zip(self._generators(), values, strict=False):
+            generator.set_state(value)
+        if self._sampler is not None:
+            assert self.batch_size is not None
+            # Rows that are left out this way are not even read.
+            self._sampler.first = taken * self.batch_size
+        self._begun = self._iterate(epoch)
+        if self._sampler is None:
+            _skip(self._begun, taken)
+        if not taken:
+            self.peek()
+
+    def _generators(self) -> list[torch.Generator]:
+        """The generators of its own that a loader draws from."""
+        source = self._source
+        batches = getattr(source, "batch_sampler", None)
+        sampler = getattr(source, "sampler", None)
+        inner = getattr(batches, "sampler", None)
+        return generators_in([source, sampler, batches, inner, getattr(source, "dataset", None)])
+
     def _iterate(self, epoch: int) -> Iterator[Any]:
+        states = [generator.get_state() for generator in self._generators()]
+        self._random_before = {**random_state(), "generators": states}
         if self._sampler is not None:
             self._sampler.epoch = epoch
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
@@ -151,6 +206,11 @@ class StreamFeed(Feed):
         if tensor.device == self.device:
             return tensor
         return tensor.to(self.device, non_blocking=tensor.is_pinned())
+
+
+def _skip(iterator: Iterator[Any], count: int) -> None:
+    """Take so many items out of an iterator, or all there are."""
+    next(itertools.islice(iterator, count, count), None)
 
 
 def _in_turn(first: Prepare, second: Prepare) -> Prepare:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerasish.describe import describe, suggest
+from kerasish.describe import suggest
 from kerasish.registry import NotSerializableError, deserialize, serialize
 from kerasish.saving.archive import Archive, read_archive, write_archive
+from kerasish.saving.plain import flatten, unflatten
 from kerasish.saving.tensors import read_tensors, write_tensors
 
 
@@ -40,7 +41,9 @@ def save_model(
     if model.compiled:
         documents["compile"] = _compile_config(model)
         if include_optimizer and model.optimizer.torch is not None:
-            state, tensors["optimizer"] = _flatten(model.optimizer.state_dict())
+            state, tensors["optimizer"] = flatten(
+                model.optimizer.state_dict(), "save: the optimizer's state"
+            )
             documents["optimizer"] = state
     write_archive(path, documents, tensors)
 
@@ -48,7 +51,7 @@ def save_model(
 def load_model(
     filepath: str | Path,
     custom_objects: Mapping[str, Any] | None = None,
-    compile: bool = True,  # noqa: A002  (Keras's name)
+    compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
     """Read a model that `model.save` wrote. No code from the file is run.
@@ -155,7 +158,7 @@ def _compile_again(model: Any, archive: Archive, custom_objects: Any) -> None:
     model.compile(**deserialize(archive.documents["compile"], custom_objects))
     if "optimizer" in archive.documents:
         model._bind_optimizer()
-        state = _unflatten(archive.documents["optimizer"], archive.tensors["optimizer"])
+        state = unflatten(archive.documents["optimizer"], archive.tensors["optimizer"])
         model.optimizer.load_state_dict(state)
 
 
@@ -215,35 +218,3 @@ def _load_state(
         warnings.warn(f"load_weights: not loaded: {', '.join((missing + wrong)[:5])}", stacklevel=4)
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     model.load_state_dict(fitting, strict=False)
-
-
-def _flatten(state: Any) -> tuple[Any, dict[str, Tensor]]:
-    """Take the tensors out of nested plain data, leaving their names in their places."""
-    tensors: dict[str, Tensor] = {}
-
-    def take(value: Any, path: str) -> Any:
-        if isinstance(value, Tensor):
-            tensors[path] = value
-            return {"__tensor__": path}
-        if isinstance(value, dict):
-            return {"__items__": [[k, take(v, f"{path}.{k}")] for k, v in value.items()]}
-        if isinstance(value, (list, tuple)):
-            items = [take(v, f"{path}.{i}") for i, v in enumerate(value)]
-            return {"__tuple__": items} if isinstance(value, tuple) else items
-        if value is None or isinstance(value, (bool, int, float, str)):
-            return value
-        raise NotSerializableError(f"The optimizer's state holds {describe(value)}.")
-
-    return take(state, "state"), tensors
-
-
-def _unflatten(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_unflatten(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "__tensor__" in value:
-        return tensors[value["__tensor__"]]
-    if "__tuple__" in value:
-        return tuple(_unflatten(item, tensors) for item in value["__tuple__"])
-    return {key: _unflatten(item, tensors) for key, item in value["__items__"]}

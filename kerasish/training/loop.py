@@ -33,6 +33,8 @@ class Passes:
         self.feed, self.steps = feed, steps
         self._restarts = restarts and not getattr(feed, "is_one_shot", False)
         self._pass = first_epoch
+        self._taken = 0  # batches of this pass, where passes are not epochs
+        self._resumed_at = 0  # batches of the next epoch that an earlier run trained on
         self._endless: Iterator[Batch] | None = None
 
     @property
@@ -52,17 +54,32 @@ class Passes:
             return itertools.islice(self.feed.batches(0), self.steps)
         if self._endless is None:
             self._endless = self._forever()
-        return itertools.islice(self._endless, self.steps)
+        first, self._resumed_at = self._resumed_at, 0
+        return itertools.islice(self._endless, self.steps - first)
 
     def _forever(self) -> Iterator[Batch]:
         while True:
-            is_empty = True
             for batch in self.feed.batches(self._pass):
-                is_empty = False
+                self._taken += 1
                 yield batch
-            self._pass += 1
-            if is_empty or getattr(self.feed, "is_one_shot", False):
+            if not self._taken or getattr(self.feed, "is_one_shot", False):
                 return
+            self._pass += 1
+            self._taken = 0
+
+    def position(self, batch: int) -> dict[str, Any]:
+        """The place in the data after so many batches of an epoch, for `resume`."""
+        number, taken = self._pass, self._taken
+        if self.steps is None:
+            number, taken = (number - 1, batch) if batch else (number, 0)
+        return {"pass": number, "taken": taken, "batch": batch, "feed": self.feed.state_dict()}
+
+    def resume(self, position: dict[str, Any]) -> None:
+        """Let the next epoch begin at a place that `position` gave, perhaps in another process."""
+        self._pass, self._taken = position["pass"], position["taken"]
+        self._resumed_at = position["batch"]
+        self._endless = None
+        self.feed.resume(self._pass, self._taken, position["feed"])
 
 
 def train_epoch(
@@ -72,16 +89,17 @@ def train_epoch(
     tracker: Tracker,
     callbacks: CallbackList,
     timings: Timings,
+    first: int = 0,
 ) -> int:
-    """Train on every batch. Returns how many there were."""
+    """Train on every batch, counting from `first`. Returns the count."""
     kept, window = tracker.kept, tracker.window
     reduce, clock = timings.timed("metrics", tracker.reduce), perf_counter
     in_step = 0.0
     logs = LazyLogs(tracker.results)
     begin = timings.hook(callbacks, "on_train_batch_begin")
     end = timings.hook(callbacks, "on_train_batch_end")
-    number = -1
-    for number, (x, y, weight) in enumerate(batches):
+    number = first - 1
+    for number, (x, y, weight) in enumerate(batches, first):
         if begin is not None:
             begin(number, logs)
         began = clock()
@@ -128,6 +146,7 @@ def custom_epoch(
     kind: str,
     callbacks: CallbackList,
     timings: Timings | None = None,
+    first: int = 0,
 ) -> tuple[int, dict[str, Any]]:
     """Hand every batch to the model's own `train_step` or `test_step`.
 
@@ -140,15 +159,26 @@ def custom_epoch(
     end = timings.hook(callbacks, f"on_{kind}_batch_end") or nothing
     latest: dict[str, Any] = {}
     logs = LazyLogs(lambda: latest)
-    number = -1
-    for number, batch in enumerate(batches):
+    number = first - 1
+    model._batch_step = None  # planned anew, since layers may have been frozen since
+    constrained = None
+    for number, batch in enumerate(batches, first):
         begin(number, logs)
         began = perf_counter()
         latest = step(as_data(batch)) or {}
+        if kind == "train":
+            # After the first step, since some weights are made by it.
+            if constrained is None:
+                constrained = [w for w in model.keras_weights() if w.constraint is not None]
+            for weight in constrained:
+                if weight.trainable:
+                    weight.constrain()
         timings.step += perf_counter() - began
         end(number, logs)
         if kind == "train" and model.stop_training:
             break
+    if model._batch_step is not None:
+        model._batch_step.finish()
     return number + 1, {name: to_number(value) for name, value in latest.items()}
 
 
@@ -167,7 +197,7 @@ def as_data(batch: Batch) -> Any:
 def predict_batches(
     batches: Iterator[Batch], step: Any, callbacks: CallbackList
 ) -> tuple[int, Any]:
-    """Collect the outputs of every batch on the CPU. Returns their number and the joined outputs."""
+    """Collect the outputs of every batch on the CPU. Returns their number, and them joined."""
     collected: list[Any] = []
     begin, end = callbacks.on_predict_batch_begin, callbacks.on_predict_batch_end
     watched = callbacks.overrides("on_predict_batch_begin") or callbacks.overrides(

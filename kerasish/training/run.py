@@ -6,7 +6,7 @@ from typing import Any
 
 from kerasish.callbacks import CallbackList
 from kerasish.callbacks.console import say
-from kerasish.training import loop
+from kerasish.training import loop, resume
 from kerasish.training.step import StepPlan, make_train_step
 from kerasish.training.timings import Timings, advise
 from kerasish.training.tracker import Tracker
@@ -43,29 +43,56 @@ class Run:
         self.validation_freq, self.listeners = validation_freq, listeners
         self.logs: dict[str, Any] = {}
         self.timings = Timings()
+        self.step: Any = None
+        self.is_finished = False
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         """Train until the last epoch, the end of the data, or `model.stop_training`."""
+        keeper = resume.keeper_of(self.listeners)
+        backup = None if keeper is None else resume.read(keeper, self)
         self.listeners.on_train_begin()
         if self.plan is not None and self.tracker is not None:
             x, y, _ = self.passes.feed.peek()
             self.tracker.size_window(x, y)
+            self.step = make_train_step(self.plan)
+        if backup is not None:
+            initial_epoch = backup.epoch
+            backup.restore_model(self)
+            if not backup.batch:
+                backup.restore_position(self)
+        elif keeper is not None:
+            keeper.save(initial_epoch, 0)
         for epoch in range(initial_epoch, epochs):
-            logs = self.run_epoch(epoch)
-            if logs is None:
-                break
-            self.logs = logs
             if self.model.stop_training:
                 break
+            logs = self.run_epoch(epoch, backup)
+            if logs is None:
+                break
+            self.logs, backup = logs, None
+            if keeper is not None:
+                keeper.save_epoch(epoch)
+        self.is_finished = True
 
-    def run_epoch(self, epoch: int) -> dict[str, Any] | None:
-        """One epoch and its validation. Returns its logs, `None` when the data has run out."""
+    def run_epoch(self, epoch: int, backup: resume.Backup | None = None) -> dict[str, Any] | None:
+        """One epoch and its validation, perhaps from where a backup was made in it.
+
+        Returns:
+            Its logs, `None` when the data has run out.
+        """
         timings = self.timings = Timings()
         self.model.reset_metrics()
         self.model.train()
         with timings.within("callbacks"):
             self.listeners.on_epoch_begin(epoch)
-        seen, logs = self.train_batches()
+        if self.plan is not None and self.tracker is not None:
+            # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
+            self.step = make_train_step(self.plan)
+        first = 0 if backup is None else backup.batch
+        if backup is not None and first:
+            # What the epoch's beginning has just done was done, and gone on from, before.
+            backup.restore_model(self)
+            backup.restore_position(self)
+        seen, logs = self.train_batches(first)
         passes = self.passes
         is_short = passes.steps is not None and seen < passes.steps
         if seen == 0 or (is_short and not self.model.stop_training):
@@ -83,18 +110,22 @@ class Run:
         self.listeners.history.add_seconds(timings.as_dict())
         return logs
 
-    def train_batches(self) -> tuple[int, dict[str, Any]]:
-        """Train on an epoch's batches. Returns how many there were, and the logs."""
+    def train_batches(self, first: int) -> tuple[int, dict[str, Any]]:
+        """Train on an epoch's batches from the first on. Returns their count, and the logs."""
         model, tracker, timings = self.model, self.tracker, self.timings
         batches = self.passes.next_epoch()
         with timings.loop(model._recipe.torch_device()):
             if self.plan is None or tracker is None:
-                return loop.custom_epoch(model, batches, "train", self.listeners, timings)
-            # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
-            step = make_train_step(self.plan)
-            seen = loop.train_epoch(model, batches, step, tracker, self.listeners, timings)
+                return loop.custom_epoch(model, batches, "train", self.listeners, timings, first)
+            seen = loop.train_epoch(
+                model, batches, self.step, tracker, self.listeners, timings, first
+            )
         with timings.within("metrics"):
             return seen, {k: loop.to_number(v) for k, v in tracker.results().items()}
+
+    def capture(self, epoch: int, batch: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The state before a batch of an epoch, as documents and tensors of an archive."""
+        return resume.capture(self, epoch, batch)
 
     def advise(self, source: Any, *, speak: bool) -> None:
         """Leave the one thing worth changing in the history, and perhaps say it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from kerasish import optimizers
-from kerasish.callbacks import CallbackList
+from kerasish.callbacks import BackupAndRestore, CallbackList
 from kerasish.data import ArrayFeed, Feed, make_feed, split_tail
 from kerasish.data.arrays import as_tensors, is_array, map_leaves
 from kerasish.data.stream import batch_rows
@@ -28,7 +29,7 @@ from kerasish.training.session import (
     warn_without_effect,
 )
 from kerasish.training.step import StepPlan, make_test_step, make_train_step
-from kerasish.training.targets import class_tables, target_preparer
+from kerasish.training.targets import class_tables, class_weigher, target_preparer
 from kerasish.training.tracker import Tracker
 
 
@@ -160,7 +161,13 @@ class Trainer(BatchMethods):
         recipe = self._require_compiled("fit" if training else "evaluate")
         model: Any = self
         device = place_model(model, recipe)
-        y_pred, y = preflight.probe(StepPlan(model, recipe, None, device), feed, graph=training)
+        probing = StepPlan(model, recipe, None, device)
+        try:
+            y_pred, y = preflight.probe(probing, feed, graph=training)
+        except Exception as error:
+            if training and self._trains_itself:
+                raise _NoForwardError from error
+            raise
         place_model(model, recipe)  # the probe may have made the weights
         if self._objective is None:
             names = getattr(model, "output_names", [])
@@ -168,7 +175,7 @@ class Trainer(BatchMethods):
         objective = self._objective
         feed.prepare(target_preparer(objective, y_pred, class_weight))
         plan = StepPlan(model, recipe, objective, device)
-        if training:
+        if training and not self._trains_itself:
             tables = class_tables(objective, class_weight)
             preflight.check_before_training(plan, feed, y_pred, tables)
         return plan, Tracker(objective)
@@ -198,6 +205,8 @@ class Trainer(BatchMethods):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        *,
+        resume: str | os.PathLike[str] | None = None,
     ) -> Any:
         """Train the model.
 
@@ -220,6 +229,9 @@ class Trainer(BatchMethods):
             validation_steps: Batches of a validation; by default, one pass.
             validation_batch_size: Rows in a validation batch; by default, `batch_size`.
             validation_freq: Validate every so many epochs, or in the epochs listed (from 1).
+            resume: A folder of this run's own, where its state is kept after each epoch and every
+                few minutes. Run the same script again after a crash or a kill, and it goes on from
+                there; once finished, it returns at once. See `BackupAndRestore`.
 
         Returns:
             A `History`; `history.history` holds each log's values by epoch.
@@ -262,6 +274,8 @@ class Trainer(BatchMethods):
         val_passes = None if validation is None else loop.Passes(
             validation, validation_steps, restarts=True
         )
+        if resume is not None:
+            callbacks = [callbacks, BackupAndRestore.for_resume(resume)]
         listeners = CallbackList(
             callbacks,
             add_history=True,
@@ -303,12 +317,12 @@ class Trainer(BatchMethods):
     ) -> tuple[StepPlan | None, Tracker | None]:
         if not custom:
             return self._plan(feed, class_weight, training=True)
-        assert self._recipe is not None
         try:
-            return self._plan(feed, class_weight)
-        except NotImplementedError:
-            # A model with its own train_step need not have a forward pass of its own.
-            place_model(self, self._recipe)  # type: ignore[arg-type]
+            return self._plan(feed, class_weight, training=True)
+        except _NoForwardError:
+            # A model with its own train_step need not have a forward pass, or one for this data.
+            if class_weight is not None:
+                feed.prepare(class_weigher(class_weight))
             return None, None
 
     def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
@@ -464,17 +478,21 @@ class Trainer(BatchMethods):
         recipe = self._require_compiled("train_on_batch")
         feed = _one_batch(x, y, sample_weight, recipe)
         plan, tracker = self._plan(feed, class_weight)
+        self._batch_step = None
         self._bind_optimizer()
         self.train()  # type: ignore[attr-defined]
         batch = next(iter(feed.batches(0)))
-        if self._trains_itself:
-            logs = self.train_step(loop.as_data(batch))
-        else:
-            step = make_train_step(plan)
-            tracker.kept.append(step(*batch))
-            if hasattr(step, "finish"):
-                step.finish()  # type: ignore[union-attr]
-            logs = tracker.results()
+        try:
+            if self._trains_itself:
+                logs = self.train_step(loop.as_data(batch))
+            else:
+                step = make_train_step(plan)
+                tracker.kept.append(step(*batch))
+                if hasattr(step, "finish"):
+                    step.finish()  # type: ignore[union-attr]
+                logs = tracker.results()
+        finally:
+            self.eval()  # type: ignore[attr-defined]
         return _returned(logs, return_dict)
 
     def test_on_batch(
@@ -502,6 +520,10 @@ class Trainer(BatchMethods):
         """The outputs for one batch, as NumPy arrays."""
         rows = batch_rows((as_tensors(x, "x"), None, None))
         return self.predict(x, batch_size=rows, verbose=0)
+
+
+class _NoForwardError(Exception):
+    """The model cannot be called on the data; no matter where it has a train_step of its own."""
 
 
 def _known(value: Any, kind: str) -> Any:
