@@ -33,6 +33,7 @@ def assert_same_as_keras(
         if one.grad is not None:
             assert_close(one.grad, other.grad, rtol=10 * tolerance, atol=10 * tolerance)
     compare_weight_gradients(ours, theirs, 10 * tolerance)
+    assert ours.count_params() == theirs.count_params()
     if not kwargs and len(inputs) == 1:
         shape = (None, *inputs[0].shape[1:])
         got, want = ours.compute_output_shape(shape), theirs.compute_output_shape(shape)

@@ -372,7 +372,7 @@ def test_errors_of_recurrent_layers():
         (lambda: layers.LSTM(4, activation="elu", dropout=0.1), (3, 6, 5)),
         (lambda: layers.GRU(4, go_backwards=True), (3, 6, 5)),
         (lambda: layers.GRU(4, reset_after=False, use_bias=False), (3, 6, 5)),
-        (lambda: layers.RNN([layers.LSTMCell(4), layers.SimpleRNNCell(3)]), (3, 6, 5)),
+        (lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)]), (3, 6, 5)),
         (lambda: layers.Bidirectional(layers.LSTM(4)), (3, 6, 5)),
         (
             lambda: layers.Bidirectional(layers.SimpleRNN(4, return_state=True), merge_mode=None),

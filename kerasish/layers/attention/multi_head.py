@@ -168,6 +168,10 @@ class _Projecting(Layer):
             attention_mask,
         )
 
+    def _has_mask(self, masks: tuple[Tensor | None, ...]) -> bool:
+        given = [mask for mask in masks if mask is not None]
+        return self.sliding_window is not None or len(given) > 0
+
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, weights: bool
     ) -> tuple[Tensor, Tensor | None]:
@@ -328,15 +332,13 @@ class MultiHeadAttention(_Projecting):
         """
         key = value if key is None else key
         masks = query_mask, value_mask, key_mask, attention_mask
-        masked = self.sliding_window is not None or any(mask is not None for mask in masks)
         mask = None
-        if masked or (use_causal_mask and not self._simple):
+        if self._has_mask(masks) or (use_causal_mask and not self._simple):
             sizes = query.shape[1], value.shape[1], query.device
             mask = self._with_heads(self._mask(*sizes, *masks, use_causal_mask))
-        q, k, v = (
-            self._split(linear(x))
-            for linear, x in ((self.query, query), (self.key, key), (self.value, value))
-        )
+        q = self._split(self.query(query))
+        k = self._split(self.key(key))
+        v = self._split(self.value(value))
         causal = use_causal_mask and mask is None
         output, weights = self._attend(q, k, v, mask, causal, return_attention_scores)
         steps = [query.shape[axis] for axis in self._axes]
@@ -488,14 +490,13 @@ class GroupQueryAttention(_Projecting):
         key = value if key is None else key
         masks = query_mask, value_mask, key_mask, attention_mask
         mask = None
-        if self.sliding_window is not None or any(mask is not None for mask in masks):
+        if self._has_mask(masks):
             sizes = query.shape[1], value.shape[1], query.device
             mask = self._mask(*sizes, *masks, use_causal_mask)
             mask = mask.unsqueeze(-3) if mask is not None and mask.dim() == 3 else mask
-        q, k, v = (
-            linear(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-            for linear, x in ((self.query, query), (self.key, key), (self.value, value))
-        )
+        q = self._split(self.query(query))
+        k = self._split(self.key(key))
+        v = self._split(self.value(value))
         causal = use_causal_mask and mask is None
         output, weights = self._attend(q, k, v, mask, causal, return_attention_scores)
         output = output.transpose(1, 2).flatten(2)
@@ -503,3 +504,7 @@ class GroupQueryAttention(_Projecting):
             output = output * torch.sigmoid(self._modules["gate"](query))  # type: ignore[misc]
         output = self.attention_output(output)
         return (output, weights) if return_attention_scores else output
+
+    def _split(self, x: Tensor) -> Tensor:
+        """`(B, T, H*D)` to `(B, H, T, D)`."""
+        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)

@@ -132,7 +132,7 @@ class Recurrence(Layer):
     def get_initial_state(self, batch_size: int) -> list[Tensor]:
         """States of zeros."""
         shape = (batch_size, self.units)
-        return [torch.zeros(shape, dtype=self.variable_dtype) for _ in range(self.num_states)]
+        return [torch.zeros(shape, dtype=self.compute_dtype) for _ in range(self.num_states)]
 
     @property
     def two_biases(self) -> bool:
