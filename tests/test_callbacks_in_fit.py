@@ -229,6 +229,7 @@ def test_profile_and_time_budget(data, tmp_path):
     assert len(history.epoch) == 1
 
 
+@pytest.mark.filterwarnings("ignore:K136")
 def test_nan_ends_training(data):
     model = _model(optimizers.SGD(1e30))
 

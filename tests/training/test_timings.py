@@ -44,6 +44,7 @@ def shares(history):
     return {part: value / sum(totals.values()) for part, value in totals.items()}
 
 
+@pytest.mark.filterwarnings("ignore:K123")
 def test_a_dataset_that_sleeps_is_reported_as_waiting_for_data(capsys):
     history = compiled().fit(SlowRows(), batch_size=16, epochs=2, verbose=0)
 
@@ -53,6 +54,7 @@ def test_a_dataset_that_sleeps_is_reported_as_waiting_for_data(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.filterwarnings("ignore:K123")
 def test_the_advice_is_said_when_fit_is_not_silent(capsys):
     history = compiled().fit(DataLoader(SlowRows(160), batch_size=32), verbose=2)
 

@@ -64,7 +64,7 @@ def unchanged(plan: StepPlan) -> Iterator[None]:
     model = plan.model
     modes = [(module, module.training) for module in model.modules()]
     buffers = [
-        (module, name, buffer, buffer.clone(), buffer._version)
+        (module, name, buffer, buffer.clone())
         for module in model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None
@@ -78,9 +78,9 @@ def unchanged(plan: StepPlan) -> Iterator[None]:
         finally:
             for module, mode in modes:
                 module.training = mode
-            for module, name, buffer, copy, version in buffers:
+            for module, name, buffer, copy in buffers:
                 module._buffers[name] = buffer
-                if buffer._version != version:
+                if not torch.equal(buffer, copy):
                     with torch.no_grad():
                         buffer.copy_(copy)
             for generator, state in seeds:
