@@ -19,3 +19,16 @@ def seed():
     yield
     kerasish.config.set_floatx("float32")
     kerasish.config.set_image_data_format("channels_first")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many configurations of how many layers were compared with Keras."""
+    passed = [
+        report.nodeid.split("[", 1)[1].split("-", 1)[0]
+        for report in terminalreporter.stats.get("passed", [])
+        if "test_parity.py::test_a_configuration_equals_keras[" in report.nodeid
+    ]
+    if passed:
+        terminalreporter.write_line(
+            f"parity: {len(passed)} configurations of {len(set(passed))} layers equal Keras's"
+        )

@@ -116,6 +116,7 @@ from kerasish.layers.reshaping import (
     ZeroPadding3D,
 )
 from kerasish.layers.residual import Branches, Highway, Residual
+from kerasish.layers.reversible_embedding import ReversibleEmbedding
 from kerasish.layers.separable_convolution import (
     DepthwiseConv1D,
     DepthwiseConv2D,
@@ -241,6 +242,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Residual",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
