@@ -48,6 +48,13 @@ def twins(build, compile_with=None):
     return ours, theirs
 
 
+def quietly(function, *args, **kwargs):
+    """Call something of Keras's that gives deprecation warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*args, **kwargs)
+
+
 def assert_same_history(ours, theirs, tolerance=1e-5):
     """Compare two `History` objects, names and numbers, in any order of names."""
     assert sorted(ours.history) == sorted(theirs.history)
@@ -70,9 +77,7 @@ def assert_same_training(build, compile_with, *args, **fit):
     """
     ours, theirs = twins(build, compile_with)
     fit = {**PLAIN, "epochs": 2, "batch_size": 16, **fit}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Keras
-        expected = theirs.fit(*args, **fit)
+    expected = quietly(theirs.fit, *args, **fit)
     assert_same_history(ours.fit(*args, **fit), expected)
     for one, other in zip(ours.get_weights(), theirs.weights, strict=True):
         np.testing.assert_allclose(one, other.value.detach().numpy(), 1e-4, 1e-5)
