@@ -268,7 +268,7 @@ def check_cell(owner: str, cell: Any) -> None:
 
 
 def initial_state(cell: Any, x: Tensor) -> Any:
-    """A cell's first states for a batch like `x`, on its device."""
+    """A cell's first states for a batch like `x`, on its device and of its type."""
     batch_size = x.shape[0]
     if hasattr(cell, "get_initial_state"):
         states = cell.get_initial_state(batch_size=batch_size)
@@ -283,7 +283,9 @@ def initial_state(cell: Any, x: Tensor) -> Any:
 def _moved(states: Any, x: Tensor) -> Any:
     if isinstance(states, (list, tuple)):
         return [_moved(state, x) for state in states]
-    return torch.as_tensor(states).to(x.device)
+    states = torch.as_tensor(states)
+    both = states.is_floating_point() and x.is_floating_point()
+    return states.to(x.device, x.dtype if both else states.dtype)
 
 
 class StackedRNNCells(Layer):
