@@ -27,6 +27,7 @@ from kerasish.layers.core import (
 )
 from kerasish.layers.drop_connect import DropConnect
 from kerasish.layers.einsum_dense import EinsumDense
+from kerasish.layers.encoding import CategoryEncoding, Discretization
 from kerasish.layers.global_pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -47,7 +48,9 @@ from kerasish.layers.global_pooling import (
     GlobalMaxPooling2D,
     GlobalMaxPooling3D,
 )
+from kerasish.layers.hashing import HashedCrossing, Hashing
 from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.lookup import IntegerLookup, StringLookup
 from kerasish.layers.merging import (
     Add,
     Average,
@@ -87,7 +90,7 @@ from kerasish.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from kerasish.layers.preprocessing import Rescaling
+from kerasish.layers.preprocessing import CenterCrop, Normalization, Rescaling, Resizing
 from kerasish.layers.recurrent.bidirectional import Bidirectional
 from kerasish.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from kerasish.layers.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
@@ -125,7 +128,9 @@ from kerasish.layers.separable_convolution import (
     SeparableConvolution1D,
     SeparableConvolution2D,
 )
+from kerasish.layers.spectrogram import MelSpectrogram, STFTSpectrogram
 from kerasish.layers.stochastic_depth import ShakeShake, StochasticDepth
+from kerasish.layers.text import TextVectorization
 from kerasish.layers.transposed_convolution import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -166,6 +171,8 @@ __all__ = [
     "Bidirectional",
     "Branches",
     "CReLU",
+    "CategoryEncoding",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -188,6 +195,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "DropConnect",
     "Dropout",
@@ -211,11 +219,14 @@ __all__ = [
     "GlobalMaxPooling3D",
     "GroupNormalization",
     "GroupQueryAttention",
+    "HashedCrossing",
+    "Hashing",
     "Highway",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -231,9 +242,11 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Maxout",
+    "MelSpectrogram",
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RMSNormalization",
@@ -242,7 +255,9 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Residual",
+    "Resizing",
     "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -257,7 +272,9 @@ __all__ = [
     "SpectralNormalization",
     "StackedRNNCells",
     "StochasticDepth",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "TorchModule",
     "UnitNormalization",

@@ -1,14 +1,27 @@
-"""Layers that prepare raw data: rescaling."""
+"""Layers that prepare raw numbers and images: rescaling, normalising, resizing, cropping."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from kerasish.config import image_data_format
+from kerasish.config import as_image_format, epsilon, image_data_format
+from kerasish.describe import describe
 from kerasish.layers.base import Layer
+from kerasish.layers.checks import one_of, positive_int
+from kerasish.layers.data_layer import DataLayer
+from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.streams import as_array
+from kerasish.layers.weights import KerasWeight
+from kerasish.ops.image_size import resize
+
+# How many numbers are turned into float64 at a time.
+_CHUNK = 1 << 22
 
 
 class Rescaling(Layer):
@@ -57,3 +70,350 @@ class Rescaling(Layer):
         if self._offset is not None:
             return x + self._offset
         return x + self.offset if self.offset else x
+
+
+class Normalization(DataLayer):
+    """`(x - mean) / sqrt(variance)`, with statistics given or learned by `adapt`.
+
+    Statistics are added up in float64, so that batches give the same as the whole array.
+
+    Shapes:
+        input: any
+        mean, variance: the sizes of the axes kept
+        output: as the input, in floating point
+
+    Args:
+        axis: The axes that have statistics of their own; all others are averaged over. `"auto"`
+            means that of the channels: the current image format's where the input has four axes
+            or more, else the last (none in a single row of numbers). `None` means one mean and
+            one variance for everything. Keras's default, -1, is right for its image format alone;
+            a number is taken at its word.
+        mean: The mean: a number, or as many as the axes have.
+        variance: The variance, likewise. Mean and variance go together.
+        invert: Whether to undo the normalisation instead: `x * sqrt(variance) + mean`.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        ValueError: If only one of mean and variance is given, or they or `axis` do not fit.
+
+    Example:
+        >>> layer = Normalization()
+        >>> layer.adapt([[0.0, 7.0, 4.0], [2.0, 9.0, 6.0]])
+        >>> layer([[0.0, 9.0, 5.0]])
+        tensor([[-1.,  1.,  0.]])
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] | str | None = "auto",
+        mean: Any = None,
+        variance: Any = None,
+        invert: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.axis = self._as_axes(axis)
+        self.invert = bool(invert)
+        self.supports_masking = True
+        self._is_given = mean is not None
+        if (mean is None) != (variance is None) or np.shape(mean) != np.shape(variance):
+            raise ValueError(
+                "Normalization: `mean` and `variance` go together and have one shape, got "
+                f"{describe(mean)} and {describe(variance)}."
+            )
+        most = 1 if self.axis == "auto" else len(self.axis)
+        if mean is not None and np.ndim(mean) > most:
+            raise ValueError(
+                f"Normalization: `mean` has {np.ndim(mean)} axes, but axis={axis!r} keeps {most}."
+            )
+        self.input_mean, self.input_variance = mean, variance
+
+    def _as_axes(self, axis: Any) -> Any:
+        if axis is None:
+            return ()
+        axes = (axis,) if isinstance(axis, int) else axis
+        if axes == "auto":
+            return axes
+        if not isinstance(axes, (list, tuple)) or any(not isinstance(a, int) for a in axes):
+            raise ValueError(
+                "Normalization: `axis` must be an integer, several, 'auto' or None, got "
+                f"{describe(axis)}."
+            )
+        return tuple(axes)
+
+    # Building
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make mean and variance for the axes kept."""
+        rank = len(input_shape)
+        kept = self._kept_axes(rank)
+        unknown = [axis for axis in kept if input_shape[axis] is None]
+        if unknown:
+            raise ValueError(
+                f'Normalization "{self.name}" needs to know the size of axis {unknown[0]}, got '
+                f"shape {tuple(input_shape)}."
+            )
+        self._kept = kept
+        self._shape: Any = [input_shape[a] if a in kept else 1 for a in range(rank)]
+        sizes = [input_shape[axis] for axis in kept]
+        dtype = self.variable_dtype
+        mean, variance = torch.zeros(sizes, dtype=dtype), torch.ones(sizes, dtype=dtype)  # type: ignore[arg-type]
+        if self._is_given:
+            mean = mean + self._given(self.input_mean, sizes)
+            variance = variance * self._given(self.input_variance, sizes)
+        # What was given is part of the configuration, what was learned is state.
+        self.register_buffer("mean", mean, persistent=not self._is_given)
+        self.register_buffer("variance", variance, persistent=not self._is_given)
+        count = None if self._is_given else torch.zeros((), dtype=torch.int64)
+        self.register_buffer("count", count)
+        if kept:
+            ends = {axis - rank: input_shape[axis] for axis in kept}
+            self.input_spec = InputSpec(ndim=rank, axes=ends)  # type: ignore[arg-type]
+
+    def _kept_axes(self, rank: int) -> list[int]:
+        if self.axis == "auto":
+            if rank < 2:
+                return []
+            return [1 if rank >= 4 and image_data_format() == "channels_first" else rank - 1]
+        if any(not -rank <= axis < rank for axis in self.axis):
+            raise ValueError(
+                f'Normalization "{self.name}": axis={self.axis} lies outside an input with '
+                f"{rank} axes."
+            )
+        return sorted(axis % rank for axis in self.axis)
+
+    def _given(self, values: Any, sizes: list) -> Tensor:
+        values = torch.as_tensor(
+            values, dtype=self.variable_dtype, device=torch.get_default_device()
+        )
+        try:
+            return values.broadcast_to(sizes)
+        except RuntimeError as error:
+            raise ValueError(
+                f'Normalization "{self.name}": mean and variance of shape {tuple(values.shape)} do '
+                f"not fit kept axes of sizes {sizes}."
+            ) from error
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Mean, variance and Keras's count, which nothing reads; none if they were given."""
+        if self._is_given or "mean" not in self._buffers:
+            return []
+        return [KerasWeight(n, getattr(self, n)) for n in ("mean", "variance", "count")]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise, or undo it."""
+        x = x.to(self.compute_dtype)
+        mean = self.mean.reshape(self._shape).to(x.dtype)
+        scale = self.variance.reshape(self._shape).sqrt().clamp(min=epsilon()).to(x.dtype)
+        return x * scale + mean if self.invert else (x - mean) / scale
+
+    # Learning
+
+    def adapt(self, data: Any, steps: int | None = None) -> None:
+        """Learn mean and variance from data, forgetting earlier ones.
+
+        Args:
+            data: An array, or batches from a dataset, a `DataLoader` or any iterable, which may
+                bring targets too.
+            steps: At most so many batches.
+
+        Raises:
+            ValueError: If mean and variance were given, or shapes do not fit.
+        """
+        self._learn(data, steps)
+
+    def reset_state(self) -> None:
+        """Forget what was seen of data not yet made use of."""
+        if self._is_given:
+            raise ValueError(
+                f'Normalization "{self.name}" was made with a mean and a variance. Make it without '
+                "to learn them by adapt()."
+            )
+        self._seen = 0
+        self._mean_so_far = self._squares_so_far = None
+
+    def update_state(self, data: Any) -> None:
+        """Merge the statistics of a batch into those so far (Chan, Golub and LeVeque 1979)."""
+        batch = as_array(data, "Normalization")
+        if not self.built:
+            # The batch axis may have any size, unless it has statistics of its own.
+            shape = tuple(batch.shape)
+            free = bool(shape) and 0 not in self._kept_axes(len(shape))
+            with torch.device(batch.device):
+                self.build((None, *shape[1:]) if free else shape)
+        assert self.input_spec is None or self.input_spec.check(batch, self.name) is None
+        rows = max(_CHUNK // max(math.prod(batch.shape[1:]), 1), 1)
+        whole = batch.dim() == 0 or 0 in self._kept
+        for part in [batch] if whole else batch.split(rows):
+            self._merge(part)
+
+    def _merge(self, part: Tensor) -> None:
+        if part.device.type == "mps":
+            part = part.cpu()  # which has no float64
+        values = part.double()
+        averaged = [axis for axis in range(values.dim()) if axis not in self._kept]
+        count = math.prod(values.shape[axis] for axis in averaged)
+        if not count:
+            return
+        mean = values.mean(averaged) if averaged else values
+        shape = [values.shape[a] if a in self._kept else 1 for a in range(values.dim())]
+        squares = (values - mean.reshape(shape)).square()
+        squares = squares.sum(averaged) if averaged else squares
+        if self._mean_so_far is None:
+            self._mean_so_far, self._squares_so_far = torch.zeros_like(mean), torch.zeros_like(mean)
+        assert self._squares_so_far is not None
+        total = self._seen + count
+        apart = mean - self._mean_so_far
+        self._mean_so_far = self._mean_so_far + apart * (count / total)
+        between = apart.square() * (self._seen * count / total)
+        self._squares_so_far = self._squares_so_far + squares + between
+        self._seen = total
+
+    def finalize_state(self) -> None:
+        """Take mean and variance from all that was seen."""
+        if self._mean_so_far is None or self._squares_so_far is None:
+            raise ValueError("Normalization.adapt: there are no rows in the data.")
+        self.mean.copy_(self._mean_so_far)
+        self.variance.copy_(self._squares_so_far / self._seen)
+
+
+class _ImageSize(DataLayer):
+    """What layers share that change the size of images.
+
+    Args:
+        height: The height of the output.
+        width: The width of the output.
+        data_format: `"channels_first"` or `"channels_last"`; `None` means the current one.
+        **kwargs: Those of `Layer`.
+    """
+
+    def __init__(self, height: int, width: int, data_format: str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.height = positive_int(self, "height", height)
+        self.width = positive_int(self, "width", width)
+        self.data_format = as_image_format(data_format)
+        self.input_spec = InputSpec(
+            min_ndim=3,
+            max_ndim=4,
+            meaning="an image or a batch of images",
+            hint="Images have a channel axis, of size 1 where they are grey.",
+        )
+
+    def own_weights(self) -> list:
+        """None."""
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; the image format stays what it was."""
+        return {**super().get_config(), "data_format": self.data_format}
+
+
+class Resizing(_ImageSize):
+    """Images of another size.
+
+    Shapes:
+        input: `(batch, channels, height, width)` or `(channels, height, width)`; for
+            `"channels_last"`, the channels are the last axis
+        output: the same with the new height and width, and of the input's type
+
+    Args:
+        height: The height of the output.
+        width: The width of the output.
+        interpolation: `"bilinear"`, `"nearest"`, `"bicubic"` or `"area"`.
+        crop_to_aspect_ratio: Whether to cut out the largest middle part of the new proportions
+            first, so that nothing is distorted.
+        pad_to_aspect_ratio: Whether to add borders to reach the new proportions first.
+        fill_mode: What the borders are: `"constant"`.
+        fill_value: The value of the borders.
+        antialias: Whether to average over what is left out when making images smaller (bilinear
+            and bicubic only).
+        data_format: `"channels_first"` or `"channels_last"`; `None` means the current one.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> Resizing(4, 6)(torch.ones(2, 3, 8, 8)).shape
+        torch.Size([2, 3, 4, 6])
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = "bilinear",
+        crop_to_aspect_ratio: bool = False,
+        pad_to_aspect_ratio: bool = False,
+        fill_mode: str = "constant",
+        fill_value: float = 0.0,
+        antialias: bool = False,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(height, width, data_format, **kwargs)
+        ways = ("bilinear", "nearest", "bicubic", "area")
+        self.interpolation = one_of(self, "interpolation", interpolation, ways)
+        self.fill_mode = one_of(self, "fill_mode", fill_mode, ("constant",))
+        if crop_to_aspect_ratio and pad_to_aspect_ratio:
+            raise ValueError("Resizing: crop or pad to the aspect ratio, not both.")
+        self.crop_to_aspect_ratio = bool(crop_to_aspect_ratio)
+        self.pad_to_aspect_ratio = bool(pad_to_aspect_ratio)
+        self.fill_value, self.antialias = float(fill_value), bool(antialias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Resize."""
+        return resize(
+            x,
+            (self.height, self.width),
+            self.interpolation,
+            self.antialias,
+            self.crop_to_aspect_ratio,
+            self.pad_to_aspect_ratio,
+            self.fill_mode,
+            self.fill_value,
+            self.data_format,
+        )
+
+
+class CenterCrop(_ImageSize):
+    """The middle of images; of smaller ones, the largest middle part of these proportions, resized.
+
+    Shapes:
+        input: `(batch, channels, height, width)` or `(channels, height, width)`; for
+            `"channels_last"`, the channels are the last axis
+        output: the same with the new height and width, in floating point
+
+    Args:
+        height: The height of the output.
+        width: The width of the output.
+        data_format: `"channels_first"` or `"channels_last"`; `None` means the current one.
+        **kwargs: Those of `Layer`.
+
+    Raises:
+        ValueError: If a size is not positive.
+
+    Example:
+        >>> CenterCrop(2, 2)(torch.arange(16).reshape(1, 4, 4))
+        tensor([[[ 5.,  6.],
+                 [ 9., 10.]]])
+    """
+
+    def __init__(
+        self, height: int, width: int, data_format: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(height, width, data_format, **kwargs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Crop, or resize what is too small."""
+        x = x.to(self.compute_dtype)
+        first = 1 if self.data_format == "channels_first" else 0
+        rows, columns = x.dim() - 3 + first, x.dim() - 2 + first
+        top, left = x.shape[rows] - self.height, x.shape[columns] - self.width
+        if top < 0 or left < 0:
+            size = (self.height, self.width)
+            return resize(x, size, crop_to_aspect_ratio=True, data_format=self.data_format)
+        return x.narrow(rows, top // 2, self.height).narrow(columns, left // 2, self.width)
