@@ -34,11 +34,14 @@ def frequency(value: Any) -> int | set[int]:
         ValueError: If it is neither a positive number nor a collection of such.
     """
     if isinstance(value, (list, tuple, set, range, np.ndarray)):
-        for epoch in value:
+        epochs: list[Any] = list(value)
+        for epoch in epochs:
             check_count("validation_freq", epoch)
-        return {int(epoch) for epoch in value}
-    check_count("validation_freq", 0 if value is None else value)
-    return int(value)
+        return set(epochs)
+    if value is None:
+        raise ValueError("`validation_freq` must be a number of epochs or a list of epochs.")
+    check_count("validation_freq", value)
+    return value
 
 
 def unpack_validation(data: Any) -> tuple[Any, Any, Any]:

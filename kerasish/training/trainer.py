@@ -470,7 +470,7 @@ class Trainer(BatchMethods):
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Train on one batch. Metrics run on from call to call until `reset_metrics()`.
+        """Train on one batch.
 
         Returns:
             The loss, or `[loss, *metrics]`, or a dict of them.
@@ -478,6 +478,7 @@ class Trainer(BatchMethods):
         recipe = self._require_compiled("train_on_batch")
         feed = _one_batch(x, y, sample_weight, recipe)
         plan, tracker = self._plan(feed, class_weight)
+        self.reset_metrics()
         self._batch_step = None
         self._bind_optimizer()
         self.train()  # type: ignore[attr-defined]
@@ -498,7 +499,7 @@ class Trainer(BatchMethods):
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Evaluate one batch. Metrics run on from call to call until `reset_metrics()`.
+        """Evaluate one batch.
 
         Returns:
             The loss, or `[loss, *metrics]`, or a dict of them.
@@ -506,6 +507,7 @@ class Trainer(BatchMethods):
         recipe = self._require_compiled("test_on_batch")
         feed = _one_batch(x, y, sample_weight, recipe)
         plan, tracker = self._plan(feed)
+        self.reset_metrics()
         self.eval()  # type: ignore[attr-defined]
         batch = next(iter(feed.batches(0)))
         with torch.inference_mode():
