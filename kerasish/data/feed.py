@@ -222,11 +222,21 @@ def check_rows(structure: Any) -> int:
     if len(counts) > 1:
         named = [("x", x), ("y", y), ("sample_weight", weight)]
         told = ", ".join(f"{name}: {describe(v)}" for name, v in named if v is not None)
-        raise ValueError(f"x, y and sample_weight must have the same number of rows, got {told}.")
+        raise ValueError(
+            f"x, y and sample_weight must have the same number of rows, got {told}.{_hint(x)}"
+        )
     count = counts.pop() if counts else 0
     if count == 0:
         raise ValueError(f"There are no rows in the data: x is {describe(x)}.")
     return count
+
+
+def _hint(x: Any) -> str:
+    """What to do about a list of rows, which looks like a list of inputs."""
+    is_long = isinstance(x, (list, tuple)) and len(x) > 4
+    if not is_long or len({tuple(t.shape) for t in leaves(x)}) > 1:
+        return ""
+    return f" A list of arrays stands for {len(x)} inputs; np.stack(x) makes one array of its rows."
 
 
 def mix_seed(seed: int, epoch: int) -> int:

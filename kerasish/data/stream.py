@@ -81,24 +81,23 @@ class StreamFeed(Feed):
                 f"`batch_size` has no effect on {describe(source)}, which makes its own batches. "
                 "Leave it out."
             )
-        if not isinstance(source, Iterable) and not hasattr(source, "__getitem__"):
+        if isinstance(source, (str, bytes, type)) or not (
+            isinstance(source, Iterable) or hasattr(source, "__getitem__")
+        ):
+            hint = " Call it, with parentheses." if callable(source) else ""
             raise TypeError(
-                "x must be arrays, tensors, a Dataset, a DataLoader or something that yields "
-                f"batches; got {describe(source)}."
+                "x must be arrays, tensors, a Dataset, a DataLoader, a generator or something else "
+                f"that yields batches; got {describe(source)}.{hint}"
             )
         self._source: Any = source
         self.is_one_shot = isinstance(source, Iterator)
-        self.num_batches = len(source) if hasattr(source, "__len__") else None
+        self.num_batches = _length(source)
         if isinstance(source, DataLoader):
             self.batch_size = source.batch_size
             if hasattr(source.dataset, "__len__") and not isinstance(
                 source.dataset, IterableDataset
             ):
                 self.num_samples = len(source.dataset)  # type: ignore[arg-type]
-            elif isinstance(source.dataset, IterableDataset) and not hasattr(
-                source.dataset, "__len__"
-            ):
-                self.num_batches = None
 
     def _loader(self, data: Dataset, batch_size: int, shuffle: bool, seed: int) -> DataLoader:
         if isinstance(data, IterableDataset):
@@ -206,6 +205,13 @@ class StreamFeed(Feed):
         if tensor.device == self.device:
             return tensor
         return tensor.to(self.device, non_blocking=tensor.is_pinned())
+
+
+def _length(source: Any) -> int | None:
+    try:
+        return len(source)
+    except TypeError:  # a DataLoader has the method, but knows no length of an IterableDataset
+        return None
 
 
 def _skip(iterator: Iterator[Any], count: int) -> None:
