@@ -10,6 +10,7 @@ torch.optim, gradients set to None, loss and accuracy summed without `.item()`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def hand_predict(net: nn.Module, x: Tensor, batch_size: int) -> object:
 def make_pair(sizes: list[int]) -> tuple[nn.Module, kerasish.Sequential]:
     """The same network twice: by hand, and with kerasish, compiled."""
     parts: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in itertools.pairwise(sizes):
         parts += [nn.Linear(a, b), nn.ReLU()]
     net = nn.Sequential(*parts[:-1])
     stack = [layers.Dense(n, activation="relu") for n in sizes[1:-1]]

@@ -1,7 +1,8 @@
 """Change what happens to a batch, and keep everything around it: `train_step`.
 
-The model is trained on its inputs and on a copy nudged towards a higher loss (the fast gradient sign
-method, Goodfellow and others, 2015), so that small attacks hurt it less. Takes about three seconds.
+The model is trained on its inputs and on a copy nudged towards a higher loss (the fast gradient
+sign method, Goodfellow and others, 2015), so that small attacks hurt it less. Takes about three
+seconds.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """Train a small convolutional network on real handwritten digits, save it, and load it back.
 
 You will see the table of layers, a progress bar, the accuracy on digits the network has not seen
-(0.97 or better), and that the reloaded model predicts exactly the same. Takes about ten seconds on a
-CPU. The 1 797 images of 8×8 pixels ship with the package; nothing is downloaded.
+(0.97 or better), and that the reloaded model predicts exactly the same. Takes about ten seconds on
+a CPU. The 1 797 images of 8×8 pixels ship with the package; nothing is downloaded.
 """
 
 import tempfile

@@ -24,8 +24,8 @@ class DTypePolicy:
     """Which number type a layer stores its weights in and which it computes in.
 
     Args:
-        name: A float type (`"float32"`), used for both, or `"mixed_float16"` / `"mixed_bfloat16"`: weights
-            in float32, computation in the half type.
+        name: A float type (`"float32"`), used for both, or `"mixed_float16"` / `"mixed_bfloat16"`:
+            weights in float32, computation in the half type.
 
     Raises:
         ValueError: If the name is not one of `POLICY_NAMES`.

@@ -1,7 +1,8 @@
 """Names for objects: look up what a string means, turn objects into JSON-able configs and back.
 
-Nothing here imports by a name found in a file: a config can only name kerasish's own public objects,
-torch's overridable functions, and what was registered with `register` or passed in as `custom_objects`.
+Nothing here imports by a name found in a file: a config can only name kerasish's own public
+objects, torch's overridable functions, and what was registered with `register` or passed in as
+`custom_objects`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def registered_name(obj: Any) -> str | None:
 
 
 def public_module(obj: Any) -> str | None:
-    """The public kerasish module that a class or function belongs to, or `None` for a foreign one."""
+    """The public kerasish module that a class or function belongs to; `None` for a foreign one."""
     parts = getattr(obj, "__module__", "").split(".")
     if parts[0] != "kerasish" or len(parts) < 2 or parts[1] not in PUBLIC_MODULES:
         return None
@@ -164,7 +165,8 @@ def _serialize_instance(obj: Any) -> dict:
     if not hasattr(obj, "get_config"):
         raise NotSerializableError(
             f"{describe(obj)} has no get_config(), so no file can describe it. "
-            "Give its class get_config() and @kerasish.register, or save only the weights with save_weights()."
+            "Give its class get_config() and @kerasish.register, or save only the weights with "
+            "save_weights()."
         )
     name, module = registered_name(cls), public_module(cls)
     if name is None and module is None:
@@ -202,7 +204,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         custom_objects: Classes and functions by name, beside the registered ones.
 
     Raises:
-        ValueError: If the config names something that is not kerasish's own, registered or passed in.
+        ValueError: If the config names what is neither kerasish's own, registered nor passed in.
     """
     if isinstance(config, list):
         return [deserialize(item, custom_objects) for item in config]
@@ -234,7 +236,7 @@ def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> 
     short = name.split(">")[-1]
     for table in (custom_objects or {}, _registered):
         for key in (registered, name, short):
-            if key in table:
+            if key is not None and key in table:
                 return table[key]
     if module == "torch":
         return torch_function(name)
@@ -245,15 +247,16 @@ def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> 
             return found
     known = sorted(_registered)
     raise ValueError(
-        f"The file names '{registered or name}', which is not part of kerasish. If you trust it, decorate the class or "
-        f"function with @kerasish.register before loading, or pass custom_objects={{'{short}': ...}}."
+        f"The file names '{registered or name}', which is not part of kerasish. If you trust it, "
+        "decorate the class or function with @kerasish.register before loading, or pass "
+        f"custom_objects={{'{short}': ...}}."
         + (f" Registered: {', '.join(known)}." if known else "")
     )
 
 
 @functools.cache
 def _torch_names() -> dict[Any, str]:
-    """Functions that take tensors, by the name that finds them: the only torch functions a file may name."""
+    """Functions that take tensors, by name: the only torch functions a file may name."""
     names = {}
     for function in torch.overrides.get_testing_overrides():
         label = torch.overrides.resolve_name(function)
@@ -262,6 +265,10 @@ def _torch_names() -> dict[Any, str]:
     names.update(
         {getattr(operator, name): f"operator.{name}" for name in operator.__all__ if name != "call"}
     )
+    for name in dir(torch.Tensor):
+        method = getattr(torch.Tensor, name)
+        if not name.startswith("_") and callable(method):
+            names.setdefault(method, f"torch.Tensor.{name}")
     return names
 
 
@@ -291,8 +298,8 @@ def resolve(
     """Find what a user means by a name, config, class, instance or function.
 
     Args:
-        identifier: A string in `names`; a config from `serialize`; a class (made with its defaults when
-            `instantiate`); anything callable, returned as it is; `None`, returned as it is.
+        identifier: A string in `names`; a config from `serialize`; a class (made with its defaults
+            when `instantiate`); anything callable, returned as it is; `None`, returned as it is.
         names: What each string stands for: classes, or functions.
         kind: The word for error messages, such as "activation".
         instantiate: Whether a class found by name is called without arguments.

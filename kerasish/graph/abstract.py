@@ -69,7 +69,9 @@ def run_without_data(
     """
     with torch.no_grad():
         try:
-            with watch(), _short_recurrence():
+            # Whoever watches wants to see every step.
+            shorten = _short_recurrence if watch is nullcontext else nullcontext
+            with watch(), shorten():
                 return _run(target, *tree_map(_to_meta, (args, kwargs)))
         except Exception as first:
             # Code that makes its own CPU tensors cannot mix them with meta ones. Fake tensors can

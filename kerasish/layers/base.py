@@ -1,20 +1,19 @@
-"""Layer: a torch module that knows its configuration and learns its input shape at its first call."""
+"""Layer: a torch module that knows its configuration, and its input shape from its first call."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from kerasish import constraints, initializers, regularizers
-from kerasish.config import as_dtype, as_policy
+from kerasish import regularizers
+from kerasish.config import as_policy
 from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import (
     Node,
@@ -26,24 +25,14 @@ from kerasish.graph.symbolic import (
     symbolic_input,
     symbolic_leaves,
 )
+from kerasish.layers.holder import WeightHolder
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_like
-from kerasish.layers.weights import KerasWeight
 from kerasish.registry import deserialize
 
 
-class _AddedLosses:
-    """Whether any layer has ever called `add_loss`: until then, nobody needs to look for losses."""
-
-    any = False
-    collecting = False  # whether a model's call is under way, from whose start losses count
-
-
-added_losses = _AddedLosses()
-
-
-class Layer(nn.Module):
+class Layer(WeightHolder):
     """A torch module with Keras's manners: lazy building, configuration, Keras-ordered weights.
 
     Write a subclass the torch way or the Keras way:
@@ -69,8 +58,9 @@ class Layer(nn.Module):
     """
 
     supports_masking: bool = False
+    _init_arguments: tuple[tuple, dict]
     # Whether integers are indices or categories to this layer, rather than numbers to compute with.
-    takes_integers: ClassVar[bool] = False
+    takes_integers: bool = False
 
     # Whether forward() is straight-line code, whatever the mode and the input's shape, so that a
     # model may call what it calls instead of the layer.
@@ -92,7 +82,8 @@ class Layer(nn.Module):
         if ("forward" in own or "call" in own) and "is_transparent" not in own:
             cls.is_transparent = False  # new code: its author has not said so
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the constructor's arguments, for `get_config`."""
         self = super().__new__(cls)
         # Before nn.Module.__init__, whose attribute rules do not hold yet.
         object.__setattr__(self, "_init_arguments", (args, kwargs))
@@ -163,79 +154,6 @@ class Layer(nn.Module):
         self._ranks = range(64) if self.input_spec is None else self.input_spec.ranks
         self._direct = policy.name == "float32" and self.activity_regularizer is None
 
-    def add_weight(
-        self,
-        shape: tuple[int, ...] | int | None = None,
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        aggregation: str = "none",
-        name: str | None = None,
-    ) -> Tensor:
-        """Make a weight of this layer's own: a parameter, or a buffer when not trainable.
-
-        Args:
-            shape: Its shape; `()` or `None` for a scalar.
-            initializer: Glorot-uniform by default for floats, zeros for integers.
-            dtype: Its type, by default the policy's variable type.
-            trainable: `False` makes a buffer, which training leaves alone.
-            autocast: Accepted for Keras's sake.
-            regularizer: A penalty added to the loss.
-            constraint: Applied after each update.
-            aggregation: Accepted for Keras's sake.
-            name: Its name in `state_dict()`. An attribute it is assigned to takes precedence.
-
-        Returns:
-            The parameter or buffer itself.
-        """
-        shape = (shape,) if isinstance(shape, int) else tuple(shape or ())
-        kind = as_dtype(dtype) if dtype is not None else self.variable_dtype
-        if initializer is None:
-            initializer = "glorot_uniform" if kind.is_floating_point else "zeros"
-        make = initializers.get(initializer)
-        assert make is not None
-        tensor = make(shape, dtype=kind)
-        label = (name or "variable").replace("/", "_").replace(".", "_")
-        taken = self._parameters.keys() | self._buffers.keys() | self._modules.keys()
-        key = label
-        while key in taken or (key in self.__dict__ or hasattr(type(self), key)):
-            key = f"{label}_{sum(k.startswith(label) for k in taken) + 1}"
-            taken = taken | {key[:-1]}
-        if trainable:
-            tensor = nn.Parameter(tensor, requires_grad=self._trainable)
-            self.register_parameter(key, tensor)
-        else:
-            self.register_buffer(key, tensor)
-        self._added[id(tensor)] = {
-            "name": name or key,
-            "key": key,
-            "regularizer": regularizers.get(regularizer),
-            "constraint": constraints.get(constraint),
-        }
-        return tensor
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name != "training" and name[0] != "_":
-            self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
-        # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
-        if isinstance(value, Tensor) and "_added" in self.__dict__:
-            made = self._added.get(id(value))
-            if made is not None and made["key"] != name:
-                store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
-                store.pop(made["key"], None)
-                made["key"] = name
-                if store is self._buffers:
-                    self.register_buffer(name, value)
-                    return
-        elif type(value) in (list, tuple) and value and "_modules" in self.__dict__:
-            # Keras tracks layers kept in a plain list; torch wants a ModuleList.
-            if all(isinstance(item, nn.Module) for item in value) and name != "_nodes":
-                value = nn.ModuleList(value)
-        super().__setattr__(name, value)
-
     # Calling
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -262,17 +180,40 @@ class Layer(nn.Module):
         training = kwargs.get("training")
         if "training" not in self._call_parameters:
             kwargs.pop("training", None)
-        mode = nullcontext() if training in (None, self.training) else self._mode(bool(training))
-        with mode, self._autocast(args):
-            try:
-                outputs = super().__call__(*args, **kwargs)
-            except Exception as error:
-                self._explain(error, args)
-                raise
+        # Contexts only where they act, and apart from the `try`: torch.compile cannot follow a
+        # `with` round an empty context, nor a `try` inside a `with`.
+        if training not in (None, self.training):
+            with self._mode(bool(training)):
+                outputs = self._call_forward(args, kwargs)
+        else:
+            outputs = self._call_forward(args, kwargs)
         if self.activity_regularizer is not None:
             for output in tensors_in(outputs):
                 self.add_loss(self.activity_regularizer(output) / output.shape[0])
         return outputs
+
+    def _call_forward(self, args: tuple, kwargs: dict) -> Any:
+        if self.dtype_policy.compute_dtype == self.dtype_policy.variable_dtype:
+            return self._call_or_explain(args, kwargs)
+        first = next(iter(tensors_in(args)), None)
+        device = "cpu" if first is None else first.device.type
+        with torch.autocast(device, dtype=self.compute_dtype):
+            return self._call_or_explain(args, kwargs)
+
+    def _call_or_explain(self, args: tuple, kwargs: dict) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            self._explain(error, args)
+            raise
+
+    def _run_explained(self, args: tuple, kwargs: dict) -> Any:
+        # A method of its own: torch.compile does not follow a `try` inside a `with`.
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            self._explain(error, args)
+            raise
 
     def _as_input(self, value: Any) -> Any:
         if isinstance(value, (np.ndarray, np.generic)):
@@ -285,14 +226,6 @@ class Layer(nn.Module):
         if self.dtype_policy.name == "float32" and value.dtype != torch.float64:
             return value
         return value.to(self.compute_dtype)
-
-    def _autocast(self, args: tuple) -> Any:
-        policy = self.dtype_policy
-        if policy.compute_dtype == policy.variable_dtype:
-            return nullcontext()
-        first = next(iter(tensors_in(args)), None)
-        device = "cpu" if first is None else first.device.type
-        return torch.autocast(device, dtype=policy.compute_dtype)
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
@@ -450,153 +383,7 @@ class Layer(nn.Module):
             "input or output."
         )
 
-    # Weights
-
-    def sublayers(self) -> list[Layer]:
-        """All layers inside this one, at any depth."""
-        return [m for m in self.modules() if isinstance(m, Layer) and m is not self]
-
-    def own_weights(self) -> list[KerasWeight]:
-        """The weights that this layer holds itself, as Keras names and orders them.
-
-        A layer made of torch modules overrides this; then those modules' other tensors do not
-        count as weights. By default: what `add_weight` made, then every parameter and buffer of
-        its own and of plain torch modules inside it.
-        """
-        weights = []
-        for key, tensor in (*self._parameters.items(), *self._buffers.items()):
-            if tensor is not None:
-                made = self._added.get(id(tensor), {})
-                rules = {k: made.get(k) for k in ("regularizer", "constraint")}
-                weights.append(KerasWeight(made.get("name", key), tensor, **rules))
-        for key, module in self._modules.items():
-            if module is not None and not isinstance(module, Layer):
-                weights += _plain_weights(module, key)
-        return weights
-
-    def keras_weights(self) -> list[KerasWeight]:
-        """The weights of this layer and then of the layers inside it, each once."""
-        found = list(self.own_weights())
-        for module in nearest_layers(self):
-            found += module.keras_weights()
-        return list({id(weight.tensor): weight for weight in found}.values())
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """Parameters and buffers in Keras's order, in torch's layout."""
-        return _tensors_of(self.keras_weights())
-
-    variables = weights
-
-    @property
-    def trainable_weights(self) -> list[Tensor]:
-        """The parameters that training changes."""
-        return _tensors_of(weight for weight in self.keras_weights() if weight.trainable)
-
-    trainable_variables = trainable_weights
-
-    @property
-    def non_trainable_weights(self) -> list[Tensor]:
-        """Frozen parameters and buffers."""
-        return _tensors_of(weight for weight in self.keras_weights() if not weight.trainable)
-
-    non_trainable_variables = non_trainable_weights
-
-    def count_params(self) -> int:
-        """How many numbers the weights hold."""
-        self._require_built("count_params")
-        return sum(math.prod(weight.shape) for weight in self.keras_weights())
-
-    def get_weights(self) -> list[np.ndarray]:
-        """The weights as arrays, in Keras's order and layout."""
-        self._require_built("get_weights")
-        return [weight.read().cpu().numpy().copy() for weight in self.keras_weights()]
-
-    def set_weights(self, weights: list) -> None:
-        """Set the weights from arrays in Keras's order and layout.
-
-        Raises:
-            ValueError: If their number or shapes do not fit; nothing is changed then.
-        """
-        self._require_built("set_weights")
-        own = self.keras_weights()
-        want, got = [w.shape for w in own], [tuple(np.shape(w)) for w in weights]
-        if want != got:
-            names = ", ".join(f"{w.name} {w.shape}" for w in own)
-            raise ValueError(
-                f'{type(self).__name__} "{self.name}".set_weights expects {len(own)} arrays '
-                f"({names}), got {len(got)} of shapes {got}."
-            )
-        for weight, value in zip(own, weights, strict=True):
-            weight.write(value)
-
-    def _require_built(self, action: str) -> None:
-        unbuilt = [layer for layer in (self, *self.sublayers()) if not layer.built]
-        if unbuilt:
-            raise ValueError(
-                f'{action}: {type(unbuilt[0]).__name__} "{unbuilt[0].name}" has no weights yet. '
-                "Call it on data, or build(input_shape) first."
-            )
-
-    # Losses
-
-    def add_loss(self, loss: Tensor) -> None:
-        """Add to the training loss, from inside `forward`; forgotten at the model's next call."""
-        for value in loss if isinstance(loss, (list, tuple)) else [loss]:
-            if not (isinstance(value, Tensor) and value.is_meta):
-                self._losses.append(value)
-                added_losses.any = True
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """What `add_loss` added in the last call, then the weights' penalties."""
-        layers = (self, *self.sublayers())
-        added = [loss for layer in layers for loss in layer._losses]
-        penalties = [weight.penalty() for weight in self.keras_weights()]
-        return added + [penalty for penalty in penalties if penalty is not None]
-
-    def clear_losses(self) -> None:
-        """Forget what `add_loss` added, here and in all layers inside."""
-        for layer in (self, *self.sublayers()):
-            layer._losses.clear()
-
-    # Freezing and modes
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes this layer. Setting it reaches everything inside."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        value = bool(value)
-        self.requires_grad_(value)
-        for layer in (self, *self.sublayers()):
-            layer._trainable = value
-        if not value:
-            self.train(False)
-
-    def train(self, mode: bool = True) -> Layer:
-        """Set training or evaluation mode; what is frozen stays in evaluation mode."""
-        super().train(mode and self._trainable)
-        if self.training:
-            for child in self.children():
-                _keep_frozen(child)
-        return self
-
     # Types and configuration
-
-    @property
-    def compute_dtype(self) -> torch.dtype:
-        """The type it computes in."""
-        return self.dtype_policy.compute_dtype
-
-    @property
-    def variable_dtype(self) -> torch.dtype:
-        """The type of its weights."""
-        return self.dtype_policy.variable_dtype
-
-    dtype = variable_dtype
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again, without its weights.
@@ -624,13 +411,18 @@ class Layer(nn.Module):
         """Make the layer that `get_config` described, with new weights."""
         return cls(**{key: deserialize(value, custom_objects) for key, value in config.items()})
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy of a layer is no part of the graphs that the layer is in; a model's copy makes its
+        # own graph again.
+        return {**self.__dict__, "_nodes": []}
+
     def extra_repr(self) -> str:
         """What `print(layer)` shows of it."""
         return f"name={self.name!r}" if self.built else f"name={self.name!r}, not built yet"
 
 
 def _finishing(build: Callable) -> Callable:
-    """Wrap a class's `build` so that, however it is called, weights are initialised once after it."""
+    """Wrap a class's `build`: weights are initialised once after it, however it is called."""
 
     @functools.wraps(build)
     def wrapper(self: Layer, *args: Any, **kwargs: Any) -> None:
@@ -643,41 +435,3 @@ def _finishing(build: Callable) -> Callable:
             self._finish_build()
 
     return wrapper
-
-
-def _tensors_of(weights: Iterable[KerasWeight]) -> list[Tensor]:
-    """The tensors behind weights: one each, or two where Keras stacks them in one array."""
-    return [tensor for weight in weights for tensor in weight.tensors]
-
-
-def nearest_layers(module: nn.Module) -> Iterator[Layer]:
-    """The layers inside a module, not those inside other layers."""
-    for child in module.children():
-        if isinstance(child, Layer):
-            yield child
-        else:
-            yield from nearest_layers(child)
-
-
-def _keep_frozen(module: nn.Module) -> None:
-    """Put the wholly frozen parts of a plain torch module into evaluation mode."""
-    if isinstance(module, Layer):
-        return  # it knows by itself
-    parameters = list(module.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
-        module.eval()
-        return
-    for child in module.children():
-        _keep_frozen(child)
-
-
-def _plain_weights(module: nn.Module, prefix: str) -> list[KerasWeight]:
-    """The parameters and buffers of a plain torch module, but not of layers inside it."""
-    own = (*module._parameters.items(), *module._buffers.items())
-    # Torch's batch normalisation counts its batches in a buffer; Keras has no such weight.
-    counted = [(key, t) for key, t in own if t is not None and key != "num_batches_tracked"]
-    weights = [KerasWeight(f"{prefix}.{key}", tensor) for key, tensor in counted]
-    for key, child in module._modules.items():
-        if child is not None and not isinstance(child, Layer):
-            weights += _plain_weights(child, f"{prefix}.{key}")
-    return weights

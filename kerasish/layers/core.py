@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from kerasish import activations, constraints, initializers, regularizers
@@ -58,7 +57,10 @@ class InputLayer(Layer):
         """The placeholder."""
         return self.tensor
 
-    input = output
+    @property
+    def input(self) -> SymbolicTensor:
+        """The placeholder."""
+        return self.tensor
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this input again."""
@@ -104,7 +106,7 @@ class Dense(Layer):
 
     Shapes:
         input: `(batch, ..., in_features)`
-        linear.weight: `(units, in_features)` in `state_dict`; `(in_features, units)` in `get_weights`
+        linear.weight: `(units, in_features)` in `state_dict`, transposed in `get_weights`
         linear.bias: `(units,)`
         output: `(batch, ..., units)`
 
@@ -273,7 +275,7 @@ class Embedding(Layer):
         super()._finish_build()
         if self._first_values is not None:
             values = self._first_values
-            self.set_weights(values if isinstance(values, (list, tuple)) else [values])
+            self.set_weights(list(values) if isinstance(values, (list, tuple)) else [values])
 
     def own_weights(self) -> list[KerasWeight]:
         """The vectors."""

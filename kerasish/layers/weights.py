@@ -18,8 +18,7 @@ def _same(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class KerasWeight:
-    """One weight of a layer, declared once; initialising, regularising, constraining and
-    `get_weights` all read this.
+    """One weight of a layer: declared once, and read by all that deals with weights.
 
     Attributes:
         name: Keras's name, such as `"kernel"`.
@@ -95,5 +94,5 @@ def permuted(order: Sequence[int]) -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 def convolution_kernel(rank: int) -> dict[str, Callable[[Tensor], Tensor]]:
-    """torch's (out, in, *spatial) against Keras's (*spatial, in, out)."""
+    """From torch's (out, in, *spatial) to Keras's (*spatial, in, out)."""
     return permuted([*range(2, rank + 2), 1, 0])

@@ -8,6 +8,7 @@ from torch import nn
 
 from kerasish.describe import describe
 from kerasish.graph.symbolic import Symbolic, SymbolicTensor, is_symbolic, symbolic_leaves
+from kerasish.layers.base import Layer
 from kerasish.models.graph_config import graph_from_config, graph_to_config
 from kerasish.models.graph_model import GraphModel
 from kerasish.models.model import model_form
@@ -40,19 +41,32 @@ class Functional(GraphModel):
         for label, value in (("inputs", inputs), ("outputs", outputs)):
             leaves = list(symbolic_leaves(value))
             if not leaves or not all(isinstance(leaf, SymbolicTensor) for leaf in leaves):
+                got = value if isinstance(value, Symbolic) else describe(value)
                 raise TypeError(
                     f"Model: `{label}` must be symbolic tensors, made by Input(...) and by calling "
-                    f"layers on it; got {value if isinstance(value, Symbolic) else describe(value)}."
+                    f"layers on it; got {got}."
                 )
         super().__init__(name=name)
         self._set_graph(inputs, outputs)
         for node in self.nodes:
             if isinstance(node.target, nn.Module):
                 self._register_layer(node.target)
+        self._check_input_names()
         self._compile_graph()
         self._finish_build()
         if not trainable:
             self.trainable = False
+
+    def _check_input_names(self) -> None:
+        """Inputs are given by name in a dict, so their names must be theirs alone."""
+        names = [tensor.name for tensor in self._input_list if tensor.node.is_input]
+        taken = {layer.name for layer in self._modules.values() if isinstance(layer, Layer)}
+        for name in names:
+            if names.count(name) > 1 or name in taken:
+                raise ValueError(
+                    f"The name '{name}' is given to an Input and to another Input or layer of the "
+                    f'model "{self.name}"; give one of them another `name`.'
+                )
 
     def get_config(self) -> dict[str, Any]:
         """The layers' configurations and how they are connected."""

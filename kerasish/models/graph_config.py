@@ -1,4 +1,4 @@
-"""A graph of recorded calls as plain data, and back; the data names layers and torch functions only."""
+"""A graph of recorded calls as plain data, and back; it names layers and torch functions only."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def graph_to_config(model: Any) -> dict[str, Any]:
     nodes = []
     for node in calls:
         if isinstance(node.target, nn.Module):
-            target = {"layer": node.target.name}
-            layers[node.target.name] = node.target
+            name = str(node.target.name)
+            target, layers[name] = {"layer": name}, node.target
         elif node.target is getattr:
             target = {"attribute": node.args[1]}
         else:

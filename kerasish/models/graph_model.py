@@ -12,12 +12,17 @@ from torch import Tensor, fx, nn
 from kerasish.describe import describe
 from kerasish.graph.build import compile_graph, identifier, nodes_between, readable_code, to_fx
 from kerasish.graph.expand import BoundFunction, expand, expanded_graph, has_hooks
-from kerasish.graph.symbolic import Node, SymbolicTensor, map_nested, symbolic_leaves
+from kerasish.graph.flat import flatten_graph, restore_graph
+from kerasish.graph.symbolic import Node, SymbolicTensor, is_symbolic, map_nested, symbolic_leaves
 from kerasish.layers.base import Layer
 from kerasish.layers.core import InputLayer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.models.model import Model
 from kerasish.models.twin import torch_twin
+
+# What is made from the graph when first needed, and what the graph itself consists of.
+_GENERATED = ("_graph", "_function", "_masked_function", "_short")
+_SYMBOLIC = ("_input_structure", "_output_structure", "_input_list", "_placeholder", "_tensors")
 
 
 class GraphModel(Model):
@@ -31,10 +36,10 @@ class GraphModel(Model):
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         """Make the model compute `outputs` from `inputs`, both structures of symbolic tensors.
 
-        The function is generated when it is first needed, so that adding layers one by one is cheap.
+        The function is generated when it is first needed: adding layers one by one is cheap.
         """
         self._input_structure, self._output_structure = inputs, outputs
-        self._input_list = list(symbolic_leaves(inputs))
+        self._input_list: list[Any] = list(symbolic_leaves(inputs))
         self._input_dtypes = [tensor.dtype for tensor in self._input_list]
         self._is_single = inputs is self._input_list[0]
         if self._is_single:
@@ -125,7 +130,7 @@ class GraphModel(Model):
         """Run the generated function on tensors arranged as the model's inputs are."""
         if self._function is None:
             self._compile_graph()
-        return self._function(self, *self._arrange(inputs))
+        return self._function(self, *self._arrange(inputs))  # type: ignore[misc]
 
     def shortest_forward(self) -> Callable[[Any], Any]:
         """`self(x)` for one tensor of the declared type, without the calls of layers around it.
@@ -203,7 +208,7 @@ class GraphModel(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """Input layers first where they were made first, then the layers in order of their calls."""
+        """The input layers, then the layers in the order of their calls."""
         found = [t.node.target for t in self.inputs if isinstance(t.node.target, InputLayer)]
         found += [node.target for node in self.nodes if isinstance(node.target, Layer)]
         return list(dict.fromkeys(found))
@@ -266,13 +271,21 @@ class GraphModel(Model):
 
     def __getstate__(self) -> dict[str, Any]:
         # Functions are generated again from the nodes: they cannot travel to another process.
-        return {
-            **self.__dict__,
-            "_graph": None,
-            "_function": None,
-            "_masked_function": None,
-            "_short": None,
-        }
+        state = {**super().__getstate__(), **dict.fromkeys(_GENERATED)}
+        graph = {key: state.pop(key) for key in _SYMBOLIC if key in state}
+        state["_flat"] = flatten_graph(graph, self.__dict__.get("_input_list", ()))
+        if is_symbolic(self._init_arguments):
+            state["_init_arguments"] = ((), {})
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        graph, nodes = restore_graph(state.pop("_flat"))
+        super().__setstate__({**state, **graph})
+        for node in nodes:
+            if isinstance(node.target, InputLayer):
+                node.target.tensor = node.outputs
+            if isinstance(node.target, Layer):
+                node.target._nodes.append(node)
 
 
 # torch modules that are one functional call on their own parameters. Exact types only: a

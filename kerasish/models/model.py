@@ -11,8 +11,9 @@ from torch import nn
 
 from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import map_nested, symbolic_input
-from kerasish.layers.base import Layer, nearest_layers
+from kerasish.layers.base import Layer
 from kerasish.layers.core import unique_for
+from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
 from kerasish.models import saving
 from kerasish.models.summary import model_html, print_summary
@@ -48,7 +49,8 @@ class Model(Trainer, Layer):
         **kwargs: `inputs=`, `outputs=` by name.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Model:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Choose the kind of model that fits the first argument."""
         first = args[0] if args else kwargs.get("inputs", kwargs.get("module"))
         if cls is Model and first is not None:
             for accepts, form in _forms:
@@ -65,7 +67,7 @@ class Model(Trainer, Layer):
             # A subclass that hands its graph to Model.__init__, as Keras allows.
             first = args[0] if args else kwargs["inputs"]
             form = next(form for accepts, form in _forms if accepts(first))
-            self.__class__ = type(type(self).__name__, (type(self), form), {})
+            self.__class__ = type(type(self).__name__, (type(self), form), {})  # type: ignore[assignment]
             form.__init__(self, *args, **kwargs)
             return
         super().__init__(**kwargs)

@@ -105,6 +105,19 @@ def to_json(model: Any) -> str:
     return json.dumps(serialize(model))
 
 
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Make the model that `model.to_json()` describes, with new weights.
+
+    Args:
+        json_string: What `to_json` returned.
+        custom_objects: Classes and functions of yours by name, beside the registered ones.
+
+    Raises:
+        ValueError: If the text names unknown classes.
+    """
+    return deserialize(json.loads(json_string), custom_objects)
+
+
 def _free_path(filepath: str | Path, overwrite: bool) -> Path:
     path = Path(filepath)
     if path.exists() and not overwrite:

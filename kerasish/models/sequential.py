@@ -98,8 +98,10 @@ class Sequential(GraphModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights for an input shape, batch axis included, `None` where unknown."""
-        if input_shape is None and self._placeholder is None:
-            raise ValueError(f'Sequential "{self.name}".build needs an input shape.')
+        if input_shape is None:
+            if self._placeholder is None:
+                raise ValueError(f'Sequential "{self.name}".build needs an input shape.')
+            input_shape = self._placeholder.shape
         if not self._tensors:
             self._place(tuple(input_shape), None)
 

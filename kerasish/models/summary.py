@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kerasish.layers.base import nearest_layers
+from kerasish.layers.holder import nearest_layers
 from kerasish.models.rows import Row, has_graph, is_linear, rows_of, select, weights_of
 
 # A cell is a list of pieces; a narrow column puts them on lines of their own.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data.stream import batch_rows
-from kerasish.layers.base import added_losses
+from kerasish.layers.holder import added_losses
 from kerasish.metrics import Metric
 from kerasish.training.objective import Objective
 from kerasish.training.recipe import Recipe

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kerasish.layers.base import added_losses
+from kerasish.layers.holder import added_losses
 from kerasish.training.objective import Objective
 from kerasish.training.placement import autocast, input_caster
 from kerasish.training.recipe import Recipe
@@ -171,7 +171,7 @@ class FullTrainStep:
             self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
         if self.pending_rows:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
-            torch._foreach_mul_(gradients, 1.0 / self.pending_rows)
+            torch._foreach_mul_(gradients, 1.0 / self.pending_rows)  # type: ignore[attr-defined]
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         if self.scaler is not None:

@@ -1,0 +1,294 @@
+"""What a layer holds: weights in Keras's order, their share of the loss, and whether they learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerasish import constraints, initializers, regularizers
+from kerasish.config import DTypePolicy, as_dtype
+from kerasish.layers.weights import KerasWeight
+
+
+class _AddedLosses:
+    """Whether any layer has ever called `add_loss`: until then, nobody needs to look for losses."""
+
+    any = False
+    collecting = False  # whether a model's call is under way, from whose start losses count
+
+
+added_losses = _AddedLosses()
+
+
+class WeightHolder(nn.Module):
+    """The half of a layer that owns weights; `Layer` adds building and calling."""
+
+    name: str
+    built: bool
+    dtype_policy: DTypePolicy
+    _trainable: bool
+    _added: dict[int, dict]
+    _losses: list[Tensor]
+
+    def add_weight(
+        self,
+        shape: tuple[int, ...] | int | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        name: str | None = None,
+    ) -> Tensor:
+        """Make a weight of this layer's own: a parameter, or a buffer when not trainable.
+
+        Args:
+            shape: Its shape; `()` or `None` for a scalar.
+            initializer: Glorot-uniform by default for floats, zeros for integers.
+            dtype: Its type, by default the policy's variable type.
+            trainable: `False` makes a buffer, which training leaves alone.
+            autocast: Accepted for Keras's sake.
+            regularizer: A penalty added to the loss.
+            constraint: Applied after each update.
+            aggregation: Accepted for Keras's sake.
+            name: Its name in `state_dict()`. An attribute it is assigned to takes precedence.
+
+        Returns:
+            The parameter or buffer itself.
+        """
+        shape = (shape,) if isinstance(shape, int) else tuple(shape or ())
+        kind = as_dtype(dtype) if dtype is not None else self.variable_dtype
+        if initializer is None:
+            initializer = "glorot_uniform" if kind.is_floating_point else "zeros"
+        make = initializers.get(initializer)
+        assert make is not None
+        tensor = make(shape, dtype=kind)
+        label = (name or "variable").replace("/", "_").replace(".", "_")
+        taken = self._parameters.keys() | self._buffers.keys() | self._modules.keys()
+        key = label
+        while key in taken or (key in self.__dict__ or hasattr(type(self), key)):
+            key = f"{label}_{sum(k.startswith(label) for k in taken) + 1}"
+            taken = taken | {key[:-1]}
+        if trainable:
+            tensor = nn.Parameter(tensor, requires_grad=self._trainable)
+            self.register_parameter(key, tensor)
+        else:
+            self.register_buffer(key, tensor)
+        self._added[id(tensor)] = {
+            "name": name or key,
+            "key": key,
+            "regularizer": regularizers.get(regularizer),
+            "constraint": constraints.get(constraint),
+        }
+        return tensor
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "training" and name[0] != "_":
+            self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
+        # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
+        if isinstance(value, Tensor) and "_added" in self.__dict__:
+            made = self._added.get(id(value))
+            if made is not None and made["key"] != name:
+                store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
+                store.pop(made["key"], None)
+                made["key"] = name
+                if store is self._buffers:
+                    self.register_buffer(name, value)
+                    return
+        elif type(value) in (list, tuple) and value and isinstance(value[0], nn.Module):
+            # Keras tracks layers kept in a plain list; torch wants a ModuleList.
+            modules: Any = value
+            value = nn.ModuleList(modules) if name[0] != "_" else value
+        super().__setattr__(name, value)
+
+    # Weights
+
+    def sublayers(self) -> list[Any]:
+        """All layers inside this one, at any depth."""
+        return [m for m in self.modules() if isinstance(m, WeightHolder) and m is not self]
+
+    def own_weights(self) -> list[KerasWeight]:
+        """The weights that this layer holds itself, as Keras names and orders them.
+
+        A layer made of torch modules overrides this; then those modules' other tensors do not
+        count as weights. By default: what `add_weight` made, then every parameter and buffer of
+        its own and of plain torch modules inside it.
+        """
+        weights = []
+        for key, tensor in (*self._parameters.items(), *self._buffers.items()):
+            if tensor is not None:
+                made = self._added.get(id(tensor), {})
+                regularizer, constraint = made.get("regularizer"), made.get("constraint")
+                name = made.get("name", key)
+                weights.append(KerasWeight(name, tensor, None, regularizer, constraint))
+        for key, module in self._modules.items():
+            if module is not None and not isinstance(module, WeightHolder):
+                weights += _plain_weights(module, key)
+        return weights
+
+    def keras_weights(self) -> list[KerasWeight]:
+        """The weights of this layer and then of the layers inside it, each once."""
+        found = list(self.own_weights())
+        for module in nearest_layers(self):
+            found += module.keras_weights()
+        return list({id(weight.tensor): weight for weight in found}.values())
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """Parameters and buffers in Keras's order, in torch's layout."""
+        return _tensors_of(self.keras_weights())
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The parameters that training changes."""
+        return _tensors_of(weight for weight in self.keras_weights() if weight.trainable)
+
+    trainable_variables = trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """Frozen parameters and buffers."""
+        return _tensors_of(weight for weight in self.keras_weights() if not weight.trainable)
+
+    non_trainable_variables = non_trainable_weights
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        self._require_built("count_params")
+        return sum(math.prod(weight.shape) for weight in self.keras_weights())
+
+    def get_weights(self) -> list[np.ndarray]:
+        """The weights as arrays, in Keras's order and layout."""
+        self._require_built("get_weights")
+        return [weight.read().cpu().numpy().copy() for weight in self.keras_weights()]
+
+    def set_weights(self, weights: list) -> None:
+        """Set the weights from arrays in Keras's order and layout.
+
+        Raises:
+            ValueError: If their number or shapes do not fit; nothing is changed then.
+        """
+        self._require_built("set_weights")
+        own = self.keras_weights()
+        want, got = [w.shape for w in own], [tuple(np.shape(w)) for w in weights]
+        if want != got:
+            names = ", ".join(f"{w.name} {w.shape}" for w in own)
+            raise ValueError(
+                f'{type(self).__name__} "{self.name}".set_weights expects {len(own)} arrays '
+                f"({names}), got {len(got)} of shapes {got}."
+            )
+        for weight, value in zip(own, weights, strict=True):
+            weight.write(value)
+
+    def _require_built(self, action: str) -> None:
+        unbuilt = [layer for layer in (self, *self.sublayers()) if not layer.built]
+        if unbuilt:
+            raise ValueError(
+                f'{action}: {type(unbuilt[0]).__name__} "{unbuilt[0].name}" has no weights yet. '
+                "Call it on data, or build(input_shape) first."
+            )
+
+    # Losses
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Add to the training loss, from inside `forward`; forgotten at the model's next call."""
+        for value in loss if isinstance(loss, (list, tuple)) else [loss]:
+            if not (isinstance(value, Tensor) and value.is_meta):
+                self._losses.append(value)
+                added_losses.any = True
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """What `add_loss` added in the last call, then the weights' penalties."""
+        layers = (self, *self.sublayers())
+        added = [loss for layer in layers for loss in layer._losses]
+        penalties = [weight.penalty() for weight in self.keras_weights()]
+        return added + [penalty for penalty in penalties if penalty is not None]
+
+    def clear_losses(self) -> None:
+        """Forget what `add_loss` added, here and in all layers inside."""
+        for layer in (self, *self.sublayers()):
+            layer._losses.clear()
+
+    # Freezing and modes
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes this layer. Setting it reaches everything inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = bool(value)
+        self.requires_grad_(value)
+        for layer in (self, *self.sublayers()):
+            layer._trainable = value
+        if not value:
+            self.train(False)
+
+    def train(self, mode: bool = True) -> Any:
+        """Set training or evaluation mode; what is frozen stays in evaluation mode."""
+        super().train(mode and self._trainable)
+        if self.training:
+            for child in self.children():
+                _keep_frozen(child)
+        return self
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The type it computes in."""
+        return self.dtype_policy.compute_dtype
+
+    @property
+    def variable_dtype(self) -> torch.dtype:
+        """The type of its weights."""
+        return self.dtype_policy.variable_dtype
+
+    dtype = variable_dtype
+
+
+def _tensors_of(weights: Iterable[KerasWeight]) -> list[Tensor]:
+    """The tensors behind weights: one each, or two where Keras stacks them in one array."""
+    return [tensor for weight in weights for tensor in weight.tensors]
+
+
+def nearest_layers(module: nn.Module) -> Iterator[Any]:
+    """The layers inside a module, not those inside other layers."""
+    for child in module.children():
+        if isinstance(child, WeightHolder):
+            yield child
+        else:
+            yield from nearest_layers(child)
+
+
+def _keep_frozen(module: nn.Module) -> None:
+    """Put the wholly frozen parts of a plain torch module into evaluation mode."""
+    if isinstance(module, WeightHolder):
+        return  # it knows by itself
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        _keep_frozen(child)
+
+
+def _plain_weights(module: nn.Module, prefix: str) -> list[KerasWeight]:
+    """The parameters and buffers of a plain torch module, but not of layers inside it."""
+    own = (*module._parameters.items(), *module._buffers.items())
+    # Torch's batch normalisation counts its batches in a buffer; Keras has no such weight.
+    counted = [(key, t) for key, t in own if t is not None and key != "num_batches_tracked"]
+    weights = [KerasWeight(f"{prefix}.{key}", tensor) for key, tensor in counted]
+    for key, child in module._modules.items():
+        if child is not None and not isinstance(child, WeightHolder):
+            weights += _plain_weights(child, f"{prefix}.{key}")
+    return weights
