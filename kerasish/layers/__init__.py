@@ -28,6 +28,7 @@ from kerasish.layers.core import (
 from kerasish.layers.drop_connect import DropConnect
 from kerasish.layers.einsum_dense import EinsumDense
 from kerasish.layers.encoding import CategoryEncoding, Discretization
+from kerasish.layers.feature_space import FeatureSpace
 from kerasish.layers.global_pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -201,6 +202,7 @@ __all__ = [
     "Dropout",
     "EinsumDense",
     "Embedding",
+    "FeatureSpace",
     "Flatten",
     "GRUCell",
     "GaussianDropout",

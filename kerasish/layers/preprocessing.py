@@ -116,6 +116,7 @@ class Normalization(DataLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.axis = self._as_axes(axis)
+        self._image_format = image_data_format()
         self.invert = bool(invert)
         self.supports_masking = True
         self._is_given = mean is not None
@@ -177,7 +178,7 @@ class Normalization(DataLayer):
         if self.axis == "auto":
             if rank < 2:
                 return []
-            return [1 if rank >= 4 and image_data_format() == "channels_first" else rank - 1]
+            return [1 if rank >= 4 and self._image_format == "channels_first" else rank - 1]
         if any(not -rank <= axis < rank for axis in self.axis):
             raise ValueError(
                 f'Normalization "{self.name}": axis={self.axis} lies outside an input with '

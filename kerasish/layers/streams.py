@@ -20,8 +20,15 @@ def is_in_memory(data: Any) -> bool:
     if isinstance(data, (str, bytes, np.ndarray, Tensor, int, float)):
         return True
     if isinstance(data, (list, tuple)):
-        return not any(isinstance(item, (np.ndarray, Tensor)) and item.ndim for item in data[:1])
+        return not any(_is_batch(item) for item in data[:1])
     return hasattr(data, "to_numpy")
+
+
+def _is_batch(item: Any) -> bool:
+    """Whether an item of a list is a batch, rather than a number, a string or a row of them."""
+    if isinstance(item, (tuple, list)):
+        return any(_is_batch(part) for part in item)
+    return isinstance(item, dict) or (isinstance(item, (np.ndarray, Tensor)) and item.ndim > 0)
 
 
 def batches_of(data: Any, who: str, steps: int | None = None) -> Iterator[Any]:

@@ -26,6 +26,8 @@ class Texts:
 
 def holds_strings(value: Any) -> bool:
     """Whether the first leaf of nested lists, or the element type of an array, is a string."""
+    if isinstance(value, Texts):
+        return True
     while isinstance(value, (list, tuple)):
         if not value:
             return False
@@ -51,6 +53,8 @@ def as_texts(value: Any, who: str, encoding: str = "utf-8") -> Texts:
         TypeError: If it holds anything but strings.
         ValueError: If rows differ in length.
     """
+    if isinstance(value, Texts):
+        return value
     if isinstance(value, (str, bytes)):
         return Texts(_decoded([value], who, encoding), ())
     items = _one_level(value, who)
@@ -69,6 +73,10 @@ def as_texts(value: Any, who: str, encoding: str = "utf-8") -> Texts:
 
 def as_rows(value: Any, who: str, encoding: str = "utf-8") -> list[list[str]]:
     """Strings as rows that may differ in length; one row if there is but one level."""
+    if isinstance(value, Texts):
+        width = value.shape[-1] if len(value.shape) > 1 else len(value.flat)
+        starts = range(0, len(value.flat), max(width, 1))
+        return [value.flat[start : start + width] for start in starts]
     items = _one_level([value] if isinstance(value, (str, bytes)) else value, who)
     if not items or not _is_row(items[0]):
         return [_decoded(items, who, encoding)]

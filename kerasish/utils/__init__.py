@@ -1,6 +1,7 @@
 """Keras's small helpers: labels, sequences, images, folders, splits."""
 
 from kerasish.config import set_random_seed
+from kerasish.layers.feature_space import FeatureSpace
 from kerasish.utils.batches import Batches
 from kerasish.utils.image_folder import image_dataset_from_directory
 from kerasish.utils.images import array_to_img, img_to_array, load_img, save_img
@@ -19,6 +20,7 @@ Sequence = PyDataset
 
 __all__ = [
     "Batches",
+    "FeatureSpace",
     "PyDataset",
     "Sequence",
     "array_to_img",
