@@ -93,8 +93,9 @@ class ElementwiseMerge(Merge):
         rank = max(len(shape) for shape in shapes)
         aligned = [(*shape[:1], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes]
         for axis, along in enumerate(zip(*aligned, strict=True)):
-            known = {size for size in along if size is not None and (size != 1 or axis == 0)}
-            if len(known) > 1:
+            # Lists, because sizes that torch.export keeps open cannot be put into a set.
+            known = [size for size in along if size is not None and (size != 1 or axis == 0)]
+            if any(size != known[0] for size in known):
                 what = "batch sizes" if axis == 0 else f"sizes on axis {axis}"
                 self.refuse(
                     shapes, f"the {what} differ. Merge tensors of one shape, or reshape them first."
@@ -280,8 +281,8 @@ class Concatenate(Merge):
         if not -rank <= self.axis < rank:
             self.refuse(shapes, f"there is no axis {self.axis}.")
         for axis, along in enumerate(zip(*shapes, strict=True)):
-            known = {size for size in along if size is not None}
-            if len(known) > 1 and axis != self.axis % rank:
+            known = [size for size in along if size is not None]
+            if any(size != known[0] for size in known) and axis != self.axis % rank:
                 self.refuse(
                     shapes,
                     f"sizes differ on axis {axis}, and the concatenation is along axis "
