@@ -18,40 +18,83 @@ from kerasish import (
     optimizers,
     regularizers,
 )
-from kerasish.layers import Input, Layer
+from kerasish.backend import device
+from kerasish.config import DTypePolicy
+from kerasish.graph.symbolic import SymbolicTensor as KerasTensor
+from kerasish.initializers import Initializer
+from kerasish.layers import Input, InputSpec, Layer
 from kerasish.losses import Loss
 from kerasish.metrics import Metric
 from kerasish.models import Model, Sequential, load_model
+from kerasish.optimizers import Optimizer
 from kerasish.registry import register
+from kerasish.regularizers import Regularizer
+from kerasish.variables import Variable
 
 if TYPE_CHECKING:
-    from kerasish import datasets, ops, random, saving, schedules, tree, utils
+    from kerasish import (
+        backend,
+        datasets,
+        dtype_policies,
+        mixed_precision,
+        ops,
+        preprocessing,
+        random,
+        saving,
+        schedules,
+        tree,
+        utils,
+    )
 
 __version__ = "0.1.0"
 
 # Imported when first used, so that `import kerasish` stays light.
-_LAZY = ("datasets", "ops", "random", "saving", "schedules", "tree", "utils")
+_LAZY = (
+    "backend",
+    "datasets",
+    "dtype_policies",
+    "mixed_precision",
+    "ops",
+    "preprocessing",
+    "random",
+    "saving",
+    "schedules",
+    "tree",
+    "utils",
+)
 
 __all__ = [
+    "DTypePolicy",
+    "Initializer",
     "Input",
+    "InputSpec",
+    "KerasTensor",
     "Layer",
     "Loss",
     "Metric",
     "Model",
+    "Optimizer",
+    "Regularizer",
     "Sequential",
+    "Variable",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",
     "datasets",
+    "device",
+    "dtype_policies",
     "initializers",
     "layers",
     "load_model",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "ops",
     "optimizers",
+    "preprocessing",
     "random",
     "register",
     "regularizers",
@@ -59,7 +102,13 @@ __all__ = [
     "schedules",
     "tree",
     "utils",
+    "version",
 ]
+
+
+def version() -> str:
+    """The version of kerasish."""
+    return __version__
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,8 @@ README = ROOT / "README.md"
 RANKS = [
     {"describe", "config"},
     {"registry"},
-    {"activations", "constraints", "initializers", "random", "regularizers", "tree"},
+    {"activations", "constraints", "custom_objects", "dtype_policies", "initializers", "random"}
+    | {"regularizers", "tree", "variables"},
     {"losses", "metrics", "optimizers", "schedules"},
     {"graph"},
     {"ops"},
@@ -30,7 +31,8 @@ RANKS = [
     {"callbacks", "data", "saving"},
     {"training"},
     {"models"},
-    {"applications", "datasets", "transfer", "utils"},
+    {"applications", "backend", "datasets", "mixed_precision", "transfer", "utils"},
+    {"preprocessing"},
     {"__init__"},
 ]
 RANK_OF = {name: rank for rank, names in enumerate(RANKS) for name in names}
