@@ -3,6 +3,31 @@
 from kerasish.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from kerasish.layers.attention.multi_head import GroupQueryAttention, MultiHeadAttention
 from kerasish.layers.attention.plain import AdditiveAttention, Attention
+from kerasish.layers.augmentation import (
+    AugmentationLayer,
+    PCAColorJitter,
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomColorJitter,
+    RandomContrast,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomGaussianBlur,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomPerspective,
+    RandomPosterization,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomSaturation,
+    RandomSharpness,
+    RandomShear,
+    RandomShortSide,
+    RandomTranslation,
+    RandomZoom,
+)
 from kerasish.layers.base import Layer
 from kerasish.layers.channels import CReLU, LocalResponseNormalization, Maxout
 from kerasish.layers.convolution import (
@@ -20,15 +45,13 @@ from kerasish.layers.core import (
     Identity,
     Input,
     InputLayer,
-    Lambda,
     Masking,
-    TorchModule,
-    as_layer,
 )
 from kerasish.layers.drop_connect import DropConnect
 from kerasish.layers.einsum_dense import EinsumDense
 from kerasish.layers.encoding import CategoryEncoding, Discretization
 from kerasish.layers.feature_space import FeatureSpace
+from kerasish.layers.foreign import Lambda, TorchModule, as_layer
 from kerasish.layers.global_pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -161,6 +184,7 @@ __all__ = [
     "AdditiveAttention",
     "AlphaDropout",
     "Attention",
+    "AugmentationLayer",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -249,9 +273,31 @@ __all__ = [
     "MultiHeadAttention",
     "Multiply",
     "Normalization",
+    "PCAColorJitter",
     "PReLU",
     "Permute",
     "RMSNormalization",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomResizedCrop",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomShortSide",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",

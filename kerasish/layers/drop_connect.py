@@ -11,7 +11,7 @@ from torch.func import functional_call
 from kerasish.describe import describe
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import fraction
-from kerasish.layers.core import as_layer
+from kerasish.layers.foreign import as_layer
 
 
 class DropConnect(Layer):

@@ -14,7 +14,8 @@ from kerasish.graph.abstract import stand_in_shapes
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import one_of, sizes
 from kerasish.layers.convolution import Conv1D, Conv2D, Conv3D
-from kerasish.layers.core import Dense, as_layer
+from kerasish.layers.core import Dense
+from kerasish.layers.foreign import as_layer
 from kerasish.layers.spatial import ChannelLayer
 from kerasish.layers.stochastic_depth import StochasticDepth
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from kerasish import initializers
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import positive_int
-from kerasish.layers.core import as_layer
+from kerasish.layers.foreign import as_layer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.weights import KerasWeight
 

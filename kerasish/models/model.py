@@ -12,7 +12,7 @@ from torch import nn
 from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import map_nested, symbolic_input
 from kerasish.layers.base import Layer
-from kerasish.layers.core import unique_for
+from kerasish.layers.foreign import unique_for
 from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
 from kerasish.models import saving

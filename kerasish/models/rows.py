@@ -14,7 +14,8 @@ from torch.nn.parameter import is_lazy
 from kerasish.describe import suggest
 from kerasish.graph.symbolic import Node, Symbolic, SymbolicNumber, SymbolicTensor, symbolic_leaves
 from kerasish.layers.base import Layer
-from kerasish.layers.core import InputLayer, TorchModule
+from kerasish.layers.core import InputLayer
+from kerasish.layers.foreign import TorchModule
 from kerasish.layers.holder import nearest_layers
 
 Shape = tuple[int | None, ...]

@@ -9,7 +9,8 @@ import torch
 from kerasish.config import floatx
 from kerasish.graph.symbolic import SymbolicTensor, map_nested
 from kerasish.layers.base import Layer
-from kerasish.layers.core import Input, InputLayer, as_layer
+from kerasish.layers.core import Input, InputLayer
+from kerasish.layers.foreign import as_layer
 from kerasish.layers.structure import tensors_in
 from kerasish.models.graph_model import GraphModel
 from kerasish.registry import deserialize
