@@ -633,6 +633,43 @@ def trained_by_add_loss():
     fit(Pairs(), None, numbers(4), None)
 
 
+def stateful_recurrence():
+    model = stack(layers.LSTM(4, stateful=True, name="lstm"), Dense(1), shape=(5, 2))
+    fit(model, "mse", numbers(5, 2), numbers(1), batch_size=32, shuffle=False)
+    states = [state.clone() for state in model.get_layer("lstm").states]
+    model.fit(numbers(5, 2), numbers(1), batch_size=32, epochs=0, verbose=0)
+    after = model.get_layer("lstm").states
+    assert all(torch.equal(a, b) for a, b in zip(states, after, strict=True))
+
+
+def torchmetrics_of_one_class():
+    torchmetrics = pytest.importorskip("torchmetrics.classification")
+    both = [torchmetrics.MulticlassAccuracy(3, average=a) for a in ("micro", "macro")]
+    fit(classifier(), SPARSE, numbers(4), labels(), metrics=both)
+
+
+def ruled_out_classes():
+    model = stack(Dense(3), layers.Lambda(lambda x: x + torch.tensor([0.0, 0.0, -torch.inf])))
+    fit(model, SPARSE, numbers(4), labels(2))
+
+
+def counts_of_classes():
+    y = torch.randint(0, 4, (ROWS, 3)).float()
+    fit(kerasish.Model(nn.Linear(4, 3)), nn.CrossEntropyLoss(), numbers(4), y)
+
+
+def every_precision():
+    for precision in ("bfloat16-mixed", "float64"):
+        model = classifier("softmax")
+        fit(
+            model,
+            "sparse_categorical_crossentropy",
+            numbers(4),
+            labels(),
+            compile={"precision": precision},
+        )
+
+
 GOOD = [
     lambda: fit(
         classifier("softmax"),
@@ -678,6 +715,11 @@ GOOD = [
     missing_values_handled,
     ordinary_module,
     trained_by_add_loss,
+    stateful_recurrence,
+    torchmetrics_of_one_class,
+    ruled_out_classes,
+    counts_of_classes,
+    every_precision,
 ]
 
 

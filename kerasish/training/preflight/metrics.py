@@ -41,7 +41,14 @@ def _signature(metric: Metric) -> Any:
         config = {key: value for key, value in metric.get_config().items() if key != "name"}
     except Exception:
         return id(metric)
-    return type(metric), repr(sorted(config.items(), key=lambda item: item[0]))
+    return type(metric), tuple((key, _plain(config[key])) for key in sorted(config))
+
+
+def _plain(value: Any) -> Any:
+    """A value to compare by what it says, or the identity of an object."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(item) for item in value)
+    return value if value is None or isinstance(value, (str, int, float)) else id(value)
 
 
 def _check_accuracy(subject: Subject, name: str, metrics: list[Metric], y: Tensor) -> None:

@@ -80,16 +80,16 @@ def check_outputs(subject: Subject) -> None:
     """Advise where the last activation does not go with the loss or the targets.
 
     Raises:
-        ValueError: If an output is NaN or infinite already.
+        ValueError: If an output is NaN already.
     """
     for output, prediction, y in subject.outputs():
         if not prediction.is_floating_point():
             continue
-        if not bool(torch.isfinite(prediction).all()):
+        # Infinite logits may be meant: they rule classes out.
+        if bool(torch.isnan(prediction).any()):
             raise ValueError(
-                f"K126: fit: the output '{output.name}' is already NaN or infinite before "
-                "training. Look for weights that are not finite, and for logarithms, roots and "
-                "divisions in the model."
+                f"K126: fit: the output '{output.name}' is already NaN before training. Look for "
+                "weights that are not finite, and for logarithms, roots and divisions in the model."
             )
         last = last_activation(prediction)
         _check_activation(subject, output, prediction, last)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Feed
+from kerasish.layers.recurrent.states import StatefulMixin
 from kerasish.random import SeedGenerator
 from kerasish.training.placement import autocast
 from kerasish.training.step import StepPlan
@@ -60,7 +61,7 @@ def run(plan: StepPlan, x: Any, *, graph: bool = False) -> Any:
 
 @contextmanager
 def unchanged(plan: StepPlan) -> Iterator[None]:
-    """Restore modes, buffers, added losses and all random states afterwards."""
+    """Restore modes, buffers, carried states, added losses and all random states afterwards."""
     model = plan.model
     modes = [(module, module.training) for module in model.modules()]
     buffers = [
@@ -70,6 +71,10 @@ def unchanged(plan: StepPlan) -> Iterator[None]:
         if buffer is not None
     ]
     seeds = _seed_states(model)
+    carried = [(m, m.states) for m in model.modules() if isinstance(m, StatefulMixin)]
+    carried = [(layer, states) for layer, states in carried if layer.stateful]
+    for layer, _ in carried:
+        layer.reset_state()  # they belong to a batch of another size
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     devices = [plan.device] if plan.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -83,6 +88,10 @@ def unchanged(plan: StepPlan) -> Iterator[None]:
                 if not torch.equal(buffer, copy):
                     with torch.no_grad():
                         buffer.copy_(copy)
+            for layer, states in carried:
+                layer.reset_state()
+                if states is not None:
+                    layer.carry(states)
             for generator, state in seeds:
                 generator.state = state
             np.random.set_state(numpy_state)  # noqa: NPY002

@@ -43,8 +43,10 @@ def check_targets(subject: Subject) -> None:
 
 def _check_unit_interval(subject: Subject, output: Any, kind: str, y: Tensor) -> None:
     low, high = span(y)
+    # Several classes may each count more than once; a yes/no question cannot.
+    is_outside = low < -1e-3 or (kind == "binary" and high > 1 + 1e-3)
     # Rows of weight 0 may hold anything, such as -1 for "unknown".
-    if (low < -1e-3 or high > 1 + 1e-3) and subject.weight is None:
+    if is_outside and subject.weight is None:
         hint = "Number binary classes 0 and 1, and scale other targets to [0, 1]."
         raise ValueError(
             f"K117: fit: the loss '{output.loss.name}' of output '{output.name}' takes targets "
