@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
+from kerasish.data.shard import Shard
 from kerasish.describe import describe
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight
@@ -28,11 +29,15 @@ class Feed:
         num_samples: How many rows a pass has, `None` if unknown.
         num_batches: How many batches a pass has, `None` if unknown.
         batch_size: Rows in a full batch, `None` if the source decides.
+        rows: Where several processes share the data: this one's rows in the latest batch, and the
+            mean over all of them. `None` where it has all rows.
     """
 
     num_samples: int | None = None
     num_batches: int | None = None
     batch_size: int | None = None
+    rows: tuple[int, float] | None = None
+    _shard: Shard | None = None
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the data. Its order depends on the feed's seed and `epoch` only."""
@@ -64,6 +69,14 @@ class Feed:
         """
         raise NotImplementedError
 
+    def _counted(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
+        """The batches of a shard, with `rows` kept up to date."""
+        assert self._shard is not None
+        assert self.num_samples is not None
+        for number, batch in enumerate(batches, first):
+            self.rows = self._shard.rows(self.num_samples, self.batch_size or 1, number)
+            yield batch
+
     def known_rows(self) -> tuple[Batch, bool]:
         """What can be looked at now: here the first batch; and whether these are all rows."""
         return self.peek(), False
@@ -80,6 +93,7 @@ class ArrayFeed(Feed):
         shuffle: Whether to draw a new order each epoch; `"batch"` shuffles whole batches.
         seed: With the epoch's number, decides the order.
         device: Where batches are wanted.
+        shard: The part of the rows that this process takes, where several train together.
 
     Raises:
         ValueError: If there are no rows, or the numbers of rows differ.
@@ -95,14 +109,19 @@ class ArrayFeed(Feed):
         shuffle: bool | str = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        shard: Shard | None = None,
     ) -> None:
         self.batch_size = batch_size
+        self._shard = shard
         self.shuffle, self.seed = shuffle, seed
         self._taken = 0  # batches that the next pass leaves out
         self.device = torch.device(device)
         self._set(as_tensors(x, "x"), as_tensors(y, "y"), as_tensors(sample_weight, "weights"))
         self.num_samples = check_rows(self._structure)
-        self.num_batches = math.ceil(self.num_samples / batch_size)
+        self._num_rows = self.num_samples
+        if shard is not None:
+            self._num_rows = len(shard.pick(torch.arange(self.num_samples), batch_size))
+        self.num_batches = math.ceil(self._num_rows / batch_size)
 
     def _set(self, x: Any, y: Any, weight: Any) -> None:
         self._structure = (x, y, weight)
@@ -135,6 +154,16 @@ class ArrayFeed(Feed):
 
     def order(self, epoch: int) -> Tensor | None:
         """The order of rows in an epoch, `None` for the given order."""
+        order = self._common_order(epoch)
+        if self._shard is None:
+            return order
+        assert self.num_samples is not None
+        assert self.batch_size is not None
+        rows = torch.arange(self.num_samples) if order is None else order
+        return self._shard.pick(rows, self.batch_size)
+
+    def _common_order(self, epoch: int) -> Tensor | None:
+        """The order that all processes share."""
         if not self.shuffle:
             return None
         assert self.num_samples is not None
@@ -162,14 +191,20 @@ class ArrayFeed(Feed):
         order = self.order(epoch)
         assert self.batch_size is not None
         # Chunks are cut where a whole pass cuts them: kernels may round by where memory begins.
-        skipped, left = divmod(self._taken, self._chunk_rows(order) // self.batch_size)
-        self._taken = 0
+        taken, self._taken = self._taken, 0
+        skipped, left = divmod(taken, self._chunk_rows(order) // self.batch_size)
         batches = self._batches(self._chunks(order, skipped))
-        return itertools.islice(batches, left, None) if left else batches
+        if left:
+            batches = itertools.islice(batches, left, None)
+        return batches if self._shard is None else self._counted(batches, taken)
 
     def _batches(self, chunks: Iterator[list[Tensor]]) -> Iterator[Batch]:
+        assert self.batch_size is not None
         for columns in chunks:
-            pieces = [column.split(self.batch_size) for column in columns]
+            if len(columns[0]) <= self.batch_size:
+                pieces = [(column,) for column in columns]
+            else:
+                pieces = [column.split(self.batch_size) for column in columns]
             if not self._is_plain:
                 yield from map(self._rebuild, zip(*pieces, strict=True))
                 continue
@@ -192,13 +227,15 @@ class ArrayFeed(Feed):
         """The columns, reordered, in pieces of whole batches; the first are left out."""
         assert self.num_samples is not None
         rows = self._chunk_rows(order)
-        for start in range(skipped * rows, self.num_samples, rows):
-            if order is None:
-                chunk = [c[start : start + rows] for c in self._columns]
-            else:
-                indices = order[start : start + rows]
-                chunk = [c.index_select(0, indices.to(c.device)) for c in self._columns]
-            yield [self._send(c) for c in chunk]
+        if order is None:
+            for start in range(skipped * rows, self.num_samples, rows):
+                yield [self._send(c[start : start + rows]) for c in self._columns]
+            return
+        devices = {c.device for c in self._columns}
+        orders = {device: order.to(device).split(rows)[skipped:] for device in devices}
+        places = [(c, orders[c.device]) for c in self._columns]
+        for number in range(len(next(iter(orders.values())))):
+            yield [self._send(c.index_select(0, parts[number])) for c, parts in places]
 
     def _send(self, tensor: Tensor) -> Tensor:
         if tensor.device == self.device:
