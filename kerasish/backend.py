@@ -11,6 +11,7 @@ import torch
 
 from kerasish.config import (
     as_dtype,
+    backend,
     dtype_name,
     epsilon,
     floatx,
@@ -23,11 +24,6 @@ from kerasish.graph.symbolic import SymbolicTensor
 from kerasish.layers.naming import forget_names
 
 _uids: Counter[str] = Counter()
-
-
-def backend() -> str:
-    """The name of what computes: always `"torch"`."""
-    return "torch"
 
 
 def clear_session(free_memory: bool = True) -> None:

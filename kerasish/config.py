@@ -98,17 +98,22 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def backend() -> str:
+    """The name of what computes: always `"torch"`."""
+    return "torch"
+
+
 def floatx() -> str:
     """The name of the default float type, `"float32"` unless set."""
     return _settings["floatx"]
 
 
-def set_floatx(name: str) -> None:
+def set_floatx(value: str) -> None:
     """Set the default float type, and with it the dtype policy of new layers."""
-    if name not in FLOAT_TYPES:
-        raise ValueError(f"Unknown float type {describe(name)}{suggest(name, FLOAT_TYPES)}.")
-    _settings["floatx"] = name
-    set_dtype_policy(name)
+    if value not in FLOAT_TYPES:
+        raise ValueError(f"Unknown float type {describe(value)}{suggest(value, FLOAT_TYPES)}.")
+    _settings["floatx"] = value
+    set_dtype_policy(value)
 
 
 def epsilon() -> float:

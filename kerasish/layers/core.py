@@ -22,8 +22,8 @@ class InputLayer(Layer):
         shape: The shape of one sample, `None` where any size will do.
         batch_size: A fixed batch size, or `None`.
         dtype: The type of the data, float32 by default.
-        name: The input's name, which dict inputs use.
         batch_shape: `shape` with the batch axis in front, instead of `shape`.
+        name: The input's name, which dict inputs use.
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class InputLayer(Layer):
         shape: tuple[int | None, ...] | None = None,
         batch_size: int | None = None,
         dtype: Any = None,
-        name: str | None = None,
         batch_shape: tuple[int | None, ...] | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         if (shape is None) == (batch_shape is None):
@@ -96,7 +96,7 @@ def Input(  # noqa: N802  (Keras's name)
         raise ValueError("Input: sparse tensors are not supported; pass dense ones.")
     if tensor is not None:
         return tensor
-    return InputLayer(shape, batch_size, dtype, name or None, batch_shape).tensor
+    return InputLayer(shape, batch_size, dtype, batch_shape, name or None).tensor
 
 
 class Dense(Layer):
