@@ -78,7 +78,9 @@ def test_wrong_factor_is_an_error():
 
 
 @pytest.mark.parametrize(
-    "callback", [ReduceLROnPlateau("loss"), LearningRateScheduler(lambda epoch: 0.1)], ids=["plateau", "scheduler"]
+    "callback",
+    [ReduceLROnPlateau("loss"), LearningRateScheduler(lambda epoch: 0.1)],
+    ids=["plateau", "scheduler"],
 )
 def test_a_schedule_and_a_callback_are_an_error(callback):
     model = FakeModel()

@@ -14,19 +14,21 @@ from kerasish.callbacks import BackupAndRestore, CallbackList
 from kerasish.data import ArrayFeed, Feed, make_feed, split_tail
 from kerasish.data.arrays import as_tensors, is_array, map_leaves
 from kerasish.data.stream import batch_rows
-from kerasish.training import loop, preflight
+from kerasish.training import loop, parallel, preflight
 from kerasish.training.batch_methods import BatchMethods
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
+from kerasish.training.preflight.probe import first_rows
 from kerasish.training.recipe import Recipe
 from kerasish.training.run import Run
 from kerasish.training.session import (
     as_numpy,
     check_count,
+    check_shuffle,
     final_logs,
     frequency,
+    random_state_kept_on_error,
     unpack_validation,
-    warn_without_effect,
 )
 from kerasish.training.step import StepPlan, make_test_step, make_train_step
 from kerasish.training.targets import class_tables, class_weigher, target_preparer
@@ -67,6 +69,7 @@ class Trainer(BatchMethods):
         accumulate_steps: int = 1,
         clip_norm: float | None = None,
         lr_multipliers: Mapping[str, float] | None = None,
+        data_parallel: str | None = None,
     ) -> None:
         """Decide how the model is trained.
 
@@ -89,6 +92,10 @@ class Trainer(BatchMethods):
             clip_norm: The largest norm of all gradients together.
             lr_multipliers: A factor on the learning rate by glob pattern over parameter names, such
                 as `{"backbone.*": 0.1}`.
+            data_parallel: `"ddp"` trains in all processes that `torchrun` started: each takes its
+                part of the rows of `fit` and `evaluate`, `batch_size` of them at a time, so that
+                two processes with half the batch size end with the weights of one with the whole.
+                `"dp"` computes on all GPUs of one process.
 
         Raises:
             ValueError: If a name is unknown or a setting impossible.
@@ -109,6 +116,7 @@ class Trainer(BatchMethods):
             accumulate_steps=accumulate_steps,
             clip_norm=clip_norm,
             lr_multipliers=lr_multipliers,
+            data_parallel=data_parallel,
         )
         self.optimizer = bound
         self._objective = None
@@ -163,12 +171,12 @@ class Trainer(BatchMethods):
         device = place_model(model, recipe)
         probing = StepPlan(model, recipe, None, device)
         try:
+            build(probing, feed)
             y_pred, y = preflight.probe(probing, feed, graph=training)
         except Exception as error:
             if training and self._trains_itself:
                 raise _NoForwardError from error
             raise
-        place_model(model, recipe)  # the probe may have made the weights
         if self._objective is None:
             names = getattr(model, "output_names", [])
             self._objective = Objective(recipe, names, y, y_pred)
@@ -242,54 +250,66 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("fit")
         source = x
-        check_count("epochs", epochs, minimum=0)
+        check_count("epochs", epochs, minimum=0, required=True)
         check_count("steps_per_epoch", steps_per_epoch)
         check_count("validation_steps", validation_steps)
-        check_count("initial_epoch", initial_epoch, minimum=0)
+        check_count("initial_epoch", initial_epoch, minimum=0, required=True)
         check_count("validation_batch_size", validation_batch_size)
         validation_freq = frequency(validation_freq)
-        seed = int(torch.randint(2**31, ()))
-        device = recipe.torch_device()
-        if validation_split and validation_data is None:
-            train, held = split_tail(x, y, sample_weight, validation_split)
-            (x, y, sample_weight), validation_data = train, held
-        warn_without_effect(x, shuffle=shuffle)
-        feed = make_feed(
-            x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, device=device
-        )
-        validation = None
-        if validation_data is not None:
-            vx, vy, vw = unpack_validation(validation_data)
-            takes_size = is_array(vx) or isinstance(vx, Dataset)
-            size = validation_batch_size or (batch_size if takes_size else None)
-            validation = make_feed(vx, vy, vw, batch_size=size, device=device)
-        custom = self._trains_itself
-        plan, tracker = self._plan_or_custom(feed, class_weight, custom)
-        if validation is not None and plan is not None:
-            validation.prepare(_preparer_of(plan, validation))
-            preflight.check_validation(plan, feed, validation, is_tail=bool(validation_split))
-        if plan is not None or not custom:
-            self._bind_optimizer()
-        session = loop.Passes(feed, steps_per_epoch, initial_epoch)
-        val_passes = None if validation is None else loop.Passes(
-            validation, validation_steps, restarts=True
-        )
-        if resume is not None:
-            callbacks = [callbacks, BackupAndRestore.for_resume(resume)]
-        listeners = CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=verbose != 0,
-            model=self,
-            params={
-                "epochs": epochs,
-                "steps": session.num_batches,
-                "validation_steps": None if val_passes is None else val_passes.num_batches,
-                "verbose": verbose,
-                "batch_size": feed.batch_size,
-                "metrics": self._log_names(tracker, validation is not None),
-            },
-        )
+        with random_state_kept_on_error():
+            kind, device = recipe.data_parallel, recipe.torch_device()
+            parallel.begin(kind, device)
+            seed = parallel.common_seed(kind, int(torch.randint(2**31, ())))
+            if validation_split and validation_data is None:
+                train, held = split_tail(x, y, sample_weight, validation_split)
+                (x, y, sample_weight), validation_data = train, held
+            check_shuffle(x, shuffle)
+            feed = make_feed(
+                x,
+                y,
+                sample_weight,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                seed=seed,
+                device=device,
+                shard=parallel.shard_of(kind, training=True),
+            )
+            validation = None
+            if validation_data is not None:
+                vx, vy, vw = unpack_validation(validation_data)
+                takes_size = is_array(vx) or isinstance(vx, Dataset)
+                size = validation_batch_size or (batch_size if takes_size else None)
+                validation = self._test_feed(vx, vy, vw, size)
+            custom = self._trains_itself
+            plan, tracker = self._plan_or_custom(feed, class_weight, custom)
+            if validation is not None and plan is not None:
+                validation.prepare(_preparer_of(plan, validation))
+                preflight.check_validation(plan, feed, validation, is_tail=bool(validation_split))
+            if plan is not None or not custom:
+                self._bind_optimizer()
+            parallel.start_alike(kind, self, seed)  # type: ignore[arg-type]
+            session = loop.Passes(feed, steps_per_epoch, initial_epoch)
+            val_passes = (
+                None
+                if validation is None
+                else loop.Passes(validation, validation_steps, restarts=True)
+            )
+            if resume is not None:
+                callbacks = [callbacks, BackupAndRestore.for_resume(resume)]
+            listeners = CallbackList(
+                callbacks,
+                add_history=True,
+                add_progbar=verbose != 0,
+                model=self,
+                params={
+                    "epochs": epochs,
+                    "steps": session.num_batches,
+                    "validation_steps": None if val_passes is None else val_passes.num_batches,
+                    "verbose": verbose,
+                    "batch_size": feed.batch_size,
+                    "metrics": self._log_names(tracker, validation is not None),
+                },
+            )
         self.stop_training = False
         run = Run(
             self,
@@ -325,6 +345,14 @@ class Trainer(BatchMethods):
                 feed.prepare(class_weigher(class_weight))
             return None, None
 
+    def _test_feed(self, x: Any, y: Any, weight: Any, batch_size: int | None) -> Feed:
+        recipe = self._require_compiled("evaluate")
+        device = recipe.torch_device()
+        shard = parallel.shard_of(recipe.data_parallel, training=False)
+        if self._tests_itself:
+            shard = None  # what such a step makes of its batches, nobody else can add up
+        return make_feed(x, y, weight, batch_size=batch_size, device=device, shard=shard)
+
     def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         """Evaluate one pass. Returns the logs."""
         self.reset_metrics()
@@ -348,6 +376,8 @@ class Trainer(BatchMethods):
         tracker = Tracker(self._objective)
         tracker.size_window(*_sample_of(passes.feed))
         loop.test_epoch(batches, make_test_step(plan), tracker, listeners)
+        if plan.is_shared:
+            tracker.merge_processes()
         return {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:
@@ -391,7 +421,8 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
-        feed = make_feed(x, y, sample_weight, batch_size=batch_size, device=recipe.torch_device())
+        parallel.begin(recipe.data_parallel, recipe.torch_device())
+        feed = self._test_feed(x, y, sample_weight, batch_size)
         tracker = None
         if not self._tests_itself:
             _, tracker = self._plan(feed)
@@ -524,6 +555,21 @@ class Trainer(BatchMethods):
         return self.predict(x, batch_size=rows, verbose=0)
 
 
+def build(plan: StepPlan, feed: Feed) -> None:
+    """Make the weights of a model that is not built yet, by a few rows.
+
+    This draws random numbers as any building does, unlike the trial runs that follow.
+    """
+    model = plan.model
+    if all(layer.built for layer in (model, *model.sublayers())):
+        return
+    with torch.no_grad():
+        model.eval()
+        plan.run_model(first_rows(model, feed)[0])
+        model.clear_losses()
+    place_model(model, plan.recipe)
+
+
 class _NoForwardError(Exception):
     """The model cannot be called on the data; no matter where it has a train_step of its own."""
 
@@ -542,6 +588,8 @@ def _known(value: Any, kind: str) -> Any:
     elif isinstance(value, (list, tuple)):
         for item in value:
             _known(item, kind)
+    elif value is not None:
+        (losses if kind == "loss" else metrics).get(value)
     return value
 
 
