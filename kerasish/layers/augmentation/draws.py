@@ -1,0 +1,177 @@
+"""Random numbers that depend on seed, epoch, sample index and draw number, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish.describe import describe
+
+
+def _signed(value: int) -> int:
+    """The signed 64-bit number with the same bits."""
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if value >> 63 else value
+
+
+# SplitMix64 (Steele, Lea, Flood 2014): the n-th number of a stream is the mix of start + n * step.
+_STEP = _signed(0x9E3779B97F4A7C15)
+_FIRST = _signed(0xBF58476D1CE4E5B9)
+_SECOND = _signed(0x94D049BB133111EB)
+
+
+def mix(bits: Tensor) -> Tensor:
+    """Scramble 64-bit integers, one to one: neighbours become unrelated numbers."""
+    # Torch shifts signed numbers arithmetically; the masks make the shifts logical.
+    bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * _FIRST
+    bits = (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * _SECOND
+    return bits ^ ((bits >> 31) & ((1 << 33) - 1))
+
+
+def mix_number(bits: int) -> int:
+    """`mix` for one Python integer, as a signed 64-bit number."""
+    bits &= (1 << 64) - 1
+    bits = ((bits ^ (bits >> 30)) * _FIRST) & ((1 << 64) - 1)
+    bits = ((bits ^ (bits >> 27)) * _SECOND) & ((1 << 64) - 1)
+    return _signed(bits ^ (bits >> 31))
+
+
+def sample_keys(indices: Tensor, *salts: int) -> Tensor:
+    """One key for each sample index, unrelated for other indices and for other salts."""
+    base = 0
+    for salt in salts:
+        base = mix_number(base + salt + _STEP)
+    return mix(indices * _STEP + base)
+
+
+_context: ContextVar[tuple[Tensor, int] | None] = ContextVar("sample_context", default=None)
+
+
+@contextmanager
+def sample_context(indices: Any, epoch: int = 0) -> Iterator[None]:
+    """Tell augmentation layers which samples they are about to see.
+
+    What a layer then does to a sample depends on its seed, the epoch and the sample's index alone:
+    not on the batch it comes in, the worker that makes it, or what was seen before.
+
+    Args:
+        indices: The samples' numbers in the data set, one for each row of the batch; for a single
+            image, its number.
+        epoch: The number of the pass over the data.
+
+    Raises:
+        ValueError: If the indices are not integers in one row.
+
+    Example:
+        >>> from kerasish.layers import RandomFlip
+        >>> flip, images = RandomFlip(seed=1), torch.rand(4, 3, 8, 8)
+        >>> with sample_context([0, 1, 2, 3], epoch=5):
+        ...     batch = flip(images)
+        >>> with sample_context(2, epoch=5):
+        ...     bool((flip(images[2]) == batch[2]).all())
+        True
+    """
+    numbers = torch.atleast_1d(torch.as_tensor(indices))
+    if numbers.dim() != 1 or numbers.is_floating_point():
+        raise ValueError(
+            "sample_context: `indices` must be one integer for each sample, "
+            f"got {describe(indices)}."
+        )
+    token = _context.set((numbers.to(torch.int64), int(epoch)))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def current_samples() -> tuple[Tensor, int] | None:
+    """The indices and the epoch that `sample_context` set, or `None`."""
+    return _context.get()
+
+
+class Draws:
+    """Random numbers for each sample of a batch; each call gives new ones.
+
+    Args:
+        keys: One 64-bit integer for each sample, as `sample_keys` makes them.
+
+    Example:
+        >>> draws = Draws(sample_keys(torch.arange(3), 7))
+        >>> draws.uniform(-1.0, 1.0).shape, draws.normal((2, 5)).shape
+        (torch.Size([3]), torch.Size([3, 2, 5]))
+    """
+
+    def __init__(self, keys: Tensor) -> None:
+        self.keys = keys
+        self._count = 0
+
+    def fork(self, number: int) -> Draws:
+        """Another stream for the same samples, unrelated to this one."""
+        return Draws(mix(self.keys ^ mix_number(number + 1)))
+
+    def bits(self, shape: Sequence[int] = ()) -> Tensor:
+        """64 random bits each: (batch, *shape)."""
+        size = math.prod(shape)
+        first = self._count + 1
+        self._count += size
+        if not shape:
+            return mix(self.keys + _signed(first * _STEP))
+        numbers = torch.arange(first, first + size, device=self.keys.device) * _STEP
+        return mix(self.keys[:, None] + numbers).reshape(-1, *shape)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, shape: Sequence[int] = ()) -> Tensor:
+        """Uniform in [low, high): (batch, *shape)."""
+        # The upper 24 bits fill the significand of a float32, on every device alike.
+        unit = ((self.bits(shape) >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
+        return unit if (low, high) == (0.0, 1.0) else low + unit * (high - low)
+
+    def integers(self, low: int, high: int, shape: Sequence[int] = ()) -> Tensor:
+        """Integers from low to high, both included: (batch, *shape)."""
+        # Multiplying 31 random bits by the number of choices is as good as unbiased for images.
+        return low + ((((self.bits(shape) >> 33) & 0x7FFFFFFF) * (high - low + 1)) >> 31)
+
+    def normal(self, shape: Sequence[int] = ()) -> Tensor:
+        """Of mean 0 and variance 1: (batch, *shape)."""
+        radius = torch.sqrt(-2.0 * torch.log1p(-self.uniform(shape=shape)))
+        return radius * torch.cos(2.0 * math.pi * self.uniform(shape=shape))
+
+    def chance(self, probability: Any) -> Tensor:
+        """True with that probability: (batch,)."""
+        return self.uniform() < probability
+
+    def sign(self) -> Tensor:
+        """1 or -1: (batch,)."""
+        return 1.0 - 2.0 * self.integers(0, 1).to(torch.float32)
+
+    def gamma(self, alpha: float, shape: Sequence[int] = ()) -> Tensor:
+        """Gamma-distributed with scale 1: (batch, *shape)."""
+        # Marsaglia and Tsang 2000, with a fixed number of tries: each fails in less than one case
+        # in twenty, and how many numbers a sample uses must not depend on their values.
+        tries = 8
+        boosted = alpha if alpha >= 1.0 else alpha + 1.0
+        d = boosted - 1.0 / 3.0
+        x, u = self.normal((*shape, tries)), self.uniform(shape=(*shape, tries))
+        v = (1.0 + x / math.sqrt(9.0 * d)).clamp(min=1e-12) ** 3
+        good = torch.log(1.0 - u) < 0.5 * x * x + d - d * v + d * torch.log(v)
+        value = d * v.gather(-1, good.to(torch.int8).argmax(-1, keepdim=True)).squeeze(-1)
+        if alpha < 1.0:
+            value = value * (1.0 - self.uniform(shape=shape)) ** (1.0 / alpha)
+        return value
+
+    def beta(self, a: float, b: float, shape: Sequence[int] = ()) -> Tensor:
+        """Beta-distributed: (batch, *shape)."""
+        x, y = self.gamma(a, shape), self.gamma(b, shape)
+        # Both may underflow where the parameters are tiny; then either end is as likely.
+        total = x + y
+        return torch.where(total > 0, x / total.clamp(min=1e-38), self.integers(0, 1, shape))
+
+    def dirichlet(self, alpha: float, size: int) -> Tensor:
+        """Shares that sum to 1: (batch, size)."""
+        shares = self.gamma(alpha, (size,)) + 1e-30
+        return shares / shares.sum(-1, keepdim=True)

@@ -1,0 +1,214 @@
+"""Random loss of tones and detail: posterisation, inversion, blur, erased rectangles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerasish.describe import describe
+from kerasish.layers.augmentation import pixels
+from kerasish.layers.augmentation.arguments import bounds, is_number
+from kerasish.layers.augmentation.base import Parameters
+from kerasish.layers.augmentation.color import ColorLayer
+from kerasish.layers.augmentation.draws import Draws
+from kerasish.layers.augmentation.pixels import per_image
+
+
+class RandomPosterization(ColorLayer):
+    """Keeps only the upper bits of each pixel's eight.
+
+    Args:
+        factor: How many bits, from 1 to 8; two numbers are a range, both ends included.
+        value_range: The least and the greatest pixel value.
+        data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
+        seed: Makes the draws repeatable.
+        **kwargs: Those of `AugmentationLayer`.
+
+    Raises:
+        ValueError: If `factor` is not within [1, 8].
+    """
+
+    computes = False
+
+    def __init__(
+        self,
+        factor: Any,
+        value_range: Any = (0, 255),
+        data_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, data_format=data_format, seed=seed, **kwargs)
+        pair = (factor, factor) if is_number(factor) else factor
+        low, high = bounds(self, "factor", pair, 1, 8)
+        self.factor = int(low), int(high)
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Parameters:
+        """Numbers of bits."""
+        return {"bits": draws.integers(*self.factor)}
+
+    def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Clear the lower bits."""
+        if images.dtype == torch.uint8:
+            return pixels.posterize(images, parameters["bits"])
+        # A little more than the exact value, which division and multiplication may have lowered.
+        whole = (self.to_unit(images.to(torch.float32)) * 255 + 1e-3).clamp(0, 255)
+        kept = pixels.posterize(whole.to(torch.uint8), parameters["bits"])
+        return self.from_unit(kept.to(torch.float32) / 255)
+
+
+class RandomInvert(ColorLayer):
+    """Turns some images into their negatives.
+
+    Args:
+        factor: The probability. Two numbers are a range from which each image's probability is
+            drawn; one number p stands for (0, p), as in Keras; (p, p) fixes it.
+        value_range: The least and the greatest pixel value.
+        seed: Makes the draws repeatable.
+        data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
+        **kwargs: Those of `AugmentationLayer`.
+
+    Raises:
+        ValueError: If `factor` is not within [0, 1].
+    """
+
+    def __init__(
+        self,
+        factor: Any = 1.0,
+        value_range: Any = (0, 255),
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, data_format=data_format, seed=seed, **kwargs)
+        self.factor = bounds(self, "factor", factor, 0, 1, low=0.0)
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Parameters:
+        """Which to invert."""
+        return {"chosen": draws.chance(draws.uniform(*self.factor))}
+
+    def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """The greatest value plus the least, minus the pixel."""
+        return torch.where(per_image(parameters["chosen"]), sum(self.value_range) - images, images)
+
+
+class RandomGaussianBlur(ColorLayer):
+    """Blurs some images with a bell curve.
+
+    Args:
+        factor: The probability. Two numbers are a range from which each image's probability is
+            drawn; one number p stands for (0, p), as in Keras; (p, p) fixes it.
+        kernel_size: How many pixels the curve spans, odd; two numbers are height and width.
+        sigma: The curve's standard deviation in pixels; two numbers are a range from which each
+            image's is drawn.
+        value_range: The least and the greatest pixel value.
+        data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
+        seed: Makes the draws repeatable.
+        **kwargs: Those of `AugmentationLayer`.
+
+    Raises:
+        ValueError: If `factor` is not within [0, 1], a size even, or `sigma` not positive.
+    """
+
+    def __init__(
+        self,
+        factor: Any = 1.0,
+        kernel_size: Any = 3,
+        sigma: Any = 1.0,
+        value_range: Any = (0, 255),
+        data_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, data_format=data_format, seed=seed, **kwargs)
+        self.factor = bounds(self, "factor", factor, 0, 1, low=0.0)
+        pair = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        good = isinstance(pair, (tuple, list)) and len(pair) == 2
+        if not good or any(not isinstance(n, int) or n < 1 or n % 2 == 0 for n in pair):
+            raise ValueError(
+                f"{type(self).__name__}: `kernel_size` must be an odd positive integer or two of "
+                f"them, got {describe(kernel_size)}."
+            )
+        self.kernel_size = (pair[0], pair[1])
+        pair = (sigma, sigma) if is_number(sigma) else sigma
+        self.sigma = bounds(self, "sigma", pair, 0, 1e6, open_below=True)
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Parameters:
+        """Which to blur, and how much."""
+        return {
+            "chosen": draws.chance(draws.uniform(*self.factor)),
+            "sigma": draws.uniform(*self.sigma),
+        }
+
+    def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Blur by height, then by width."""
+        sigma = parameters["sigma"][:, None].expand(-1, 2)
+        blurred = pixels.blur(images, self.kernel_size, sigma)
+        return torch.where(per_image(parameters["chosen"]), blurred, images)
+
+
+class RandomErasing(ColorLayer):
+    """Covers a rectangle of some images.
+
+    Args:
+        factor: The probability. Two numbers are a range from which each image's probability is
+            drawn; one number p stands for (0, p), as in Keras; (p, p) fixes it.
+        scale: The range of the rectangle's area, as parts of the image's: each side is the root of
+            a draw from it, as part of the image's side.
+        fill_value: What covers it: a pixel value, or one for each channel. `None` is normal noise.
+        value_range: The least and the greatest pixel value.
+        seed: Makes the draws repeatable.
+        data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
+        **kwargs: Those of `AugmentationLayer`.
+
+    Raises:
+        ValueError: If `factor` or `scale` is not within [0, 1], or `fill_value` not a pixel value.
+    """
+
+    def __init__(
+        self,
+        factor: Any = 1.0,
+        scale: Any = (0.02, 0.33),
+        fill_value: Any = None,
+        value_range: Any = (0, 255),
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, data_format=data_format, seed=seed, **kwargs)
+        self.factor = bounds(self, "factor", factor, 0, 1, low=0.0)
+        self.scale = bounds(self, "scale", scale, 0, 1, low=0.0)
+        several = isinstance(fill_value, (tuple, list)) and all(map(is_number, fill_value))
+        if fill_value is not None and not is_number(fill_value) and not several:
+            raise ValueError(
+                f"{type(self).__name__}: `fill_value` must be None, a pixel value, or one for each "
+                f"channel, got {describe(fill_value)}."
+            )
+        self.fill_value = fill_value
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Parameters:
+        """The rectangles, empty where nothing is erased."""
+        chosen = draws.chance(draws.uniform(*self.factor))
+        parameters: Parameters = {"keys": draws.fork(0).keys}
+        for name, length in zip(("rows", "columns"), size, strict=True):
+            side = torch.sqrt(draws.uniform(*self.scale)) * length
+            start = draws.uniform() * (length - side)
+            place = torch.arange(length, device=start.device)
+            inside = (place >= start[:, None]) & (place < (start + side)[:, None])
+            parameters[name] = inside & chosen[:, None]
+        return parameters
+
+    def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Cover the rectangles."""
+        covered = parameters["rows"][:, None, :, None] & parameters["columns"][:, None, None, :]
+        return torch.where(covered, self._fill(images, parameters), images)
+
+    def _fill(self, images: Tensor, parameters: Parameters) -> Tensor:
+        low, high = self.value_range
+        if self.fill_value is None:
+            noise = Draws(parameters["keys"]).normal(tuple(images.shape[1:]))
+            return (noise * high).clamp(low, high).to(images.dtype)
+        fill = torch.tensor(self.fill_value, dtype=images.dtype, device=images.device)
+        return (fill if fill.dim() == 0 else fill[:, None, None]).clamp(low, high)
