@@ -376,7 +376,9 @@ class Layer(WeightHolder):
     def _first_node(self) -> Node:
         for node in self._nodes:
             # A layer with several outputs is reached through the items of its result.
-            return node if node.target is self else node.args[0].node
+            while node.target is not self:
+                node = node.args[0].node
+            return node
         # Not an AttributeError, which torch would replace by one that says less.
         raise ValueError(
             f'Layer "{self.name}" has not been called on a symbolic tensor yet, so it has no '

@@ -7,6 +7,7 @@ hold for every module, not only for layers with a formula.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -165,12 +166,9 @@ class Costs:
         return map_nested(fill, model._output_structure)
 
     def _run(self, target: Any, args: Any, kwargs: Any) -> Any:
-        result = run_without_data(target, args, kwargs, self._watch)
-        if any(self._tracker.field_of(leaf) != {} for leaf in tree_leaves((args, kwargs))):
-            for leaf in tree_leaves(result):
-                # The results of a second attempt are tensors that the tracker has not seen.
-                if isinstance(leaf, Tensor) and not self._tracker.knows(leaf):
-                    self._tracker.forget(leaf)
+        observed = _Observed(target, tree_leaves((args, kwargs)), self._tracker)
+        result = run_without_data(observed, args, kwargs, self._watch)
+        self._tracker.carry_over(tree_leaves(observed.result), tree_leaves(result))
         for key, macs, outputs in self._pending:
             self._note_by_id(key, macs, outputs)
         self._total += self._counter.get_total_flops() // 2
@@ -179,7 +177,7 @@ class Costs:
     @contextmanager
     def _watch(self) -> Iterator[None]:
         self._pending = []
-        self._counter = FlopCounterMode(display=False)
+        self._counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
         with self._counter, self._tracker:
             yield
 
@@ -220,6 +218,31 @@ class Costs:
             cost.field = None
         else:
             cost.field = joined([cost.field, *(field for field in fields if field is not None)])
+
+
+class _Observed(nn.Module):
+    """A call whose arguments and results the tracker recognises, though they are copied for it."""
+
+    def __init__(self, target: Any, given: list[Any], tracker: FieldTracker) -> None:
+        super().__init__()
+        self.target = target
+        self._given, self._tracker = given, tracker
+        self.result: Any = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the target."""
+        self._tracker.carry_over(self._given, tree_leaves((args, kwargs)))
+        self.result = self.target(*args, **kwargs)
+        return self.result
+
+
+def _recurrent_flops(x: Any, kernel: Any, recurrent: Any, *rest: Any, **options: Any) -> int:
+    """Two operations for each weight, step and sample; `x` is (time, batch, features)."""
+    return 2 * x[0] * x[1] * (math.prod(kernel) + math.prod(recurrent))
+
+
+# What torch's counter does not know: the CPU's recurrent kernel, met under autocast.
+_UNCOUNTED = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
 
 
 @contextmanager

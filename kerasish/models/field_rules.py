@@ -280,6 +280,11 @@ def _vectors(call: Call) -> Field:
     )
 
 
+@_rule("mkldnn_rnn_layer")
+def _recurrence(call: Call) -> Field:
+    return mixed(_over_channels(call, call.field(), 2), 0, call.first.shape[0])
+
+
 @_rule("_scaled_dot_product_attention_math _scaled_dot_product_flash_attention_for_cpu")
 def _attention(call: Call) -> Field:
     query, *rest = call.sources[:3]

@@ -5,7 +5,7 @@ Watching operators rather than layers, this holds for any module, with skip conn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -42,9 +42,11 @@ class FieldTracker(TorchDispatchMode):
         """What a tensor depends on; nothing for a constant; `None` if that is not known."""
         return self._fields.get(id(value), (None, {}))[1]
 
-    def forget(self, value: Tensor) -> None:
-        """Take what a tensor depends on as unknown."""
-        self._fields[id(value)] = (value, None)
+    def carry_over(self, known: Iterable[Any], copies: Iterable[Any]) -> None:
+        """Take tensors as others, which are copies of them."""
+        for value, copied in zip(known, copies, strict=True):
+            if isinstance(copied, Tensor) and value is not copied:
+                self._fields[id(copied)] = (copied, self.field_of(value))
 
     def knows(self, value: Any) -> bool:
         """Whether the tensor came through here."""
@@ -69,6 +71,8 @@ class FieldTracker(TorchDispatchMode):
         fields = [self.field_of(tensor) for tensor in sources]
         if any(field is None for field in fields):
             return [None] * len(outputs)
+        if not any(fields):
+            return [{}] * len(outputs)
         call = Call(self, func, args, kwargs, sources, outputs)
         rule = rule_of(call, func)
         if rule is None:

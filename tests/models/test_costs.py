@@ -102,6 +102,13 @@ def test_recurrent_layers_count_every_step(cell, gates):
     assert Costs(model).total_macs == 20 * gates * (7 * 5 + 5 * 5)
 
 
+def test_half_precision_costs_as_much_and_sees_as_far():
+    model = Sequential([Input((20, 7)), layers.LSTM(5, dtype="mixed_bfloat16"), layers.Dense(3)])
+
+    assert Costs(model).total_macs == 20 * 4 * (7 * 5 + 5 * 5) + 15
+    assert fields_of(model) == [(math.inf,), (math.inf,)]
+
+
 def test_functions_between_layers_are_counted():
     x = Input((10, 8), name="x")
     scores = torch.einsum("bik,bjk->bij", x, x)

@@ -132,6 +132,19 @@ def test_model_from_intermediate_tensors_shares_the_layers():
     assert features.get_layer("a") is model.get_layer("a")
 
 
+def test_layer_knows_its_symbolic_outputs_whatever_their_structure():
+    class Branches(layers.Layer):
+        def forward(self, x):
+            return {"pair": [x, x * 2], "one": x}
+
+    x = Input((3,))
+    layer = Branches()
+    layer(x)
+
+    assert layer.input is x
+    assert_close(Model(x, layer.output["pair"][1])(torch.ones(1, 3)), torch.full((1, 3), 2.0))
+
+
 def test_layers_of_a_sequential_can_be_taken_out_too():
     model = Sequential([Input((4,)), dense(3, "a"), dense(2, "b")])
     x = torch.randn(2, 4)
