@@ -119,6 +119,23 @@ def with_infinite_weight(model):
     return model
 
 
+def pretrained_module():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+    net.requires_grad_(False)
+    return kerasish.Model(nn.Sequential(*net, nn.Linear(144, 3)))
+
+
+class Scaling(kerasish.Model):
+    """Scales its input in code of its own, then calls a plain module."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.linear = factor, nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.linear(x * self.factor)
+
+
 def images_model(*first):
     return stack(
         *first,
@@ -345,6 +362,16 @@ ADVICE = {
         lambda: fit(frozen_bottom(images_model()), SPARSE, pixels(1, 8, 8), labels()),
         "'first_conv'",
         "preprocessing",
+    ),
+    "K125 plain": (
+        lambda: fit(pretrained_module(), nn.CrossEntropyLoss(), pixels(1, 8, 8).byte(), labels()),
+        "'0'",
+        "preprocessing",
+    ),
+    "K122 own code": (
+        lambda: fit(Scaling(1.0), "mse", numbers(4) * 1e5, numbers(1)),
+        "'linear'",
+        "Standardise",
     ),
     "K127": (
         lambda: fit(regressor(), lambda t, p: (p - p - 1).log().mean(), numbers(4), numbers(1)),
@@ -689,6 +716,7 @@ GOOD = [
     lambda: fit(regressor("exponential"), "poisson", numbers(4), labels(5)),
     lambda: fit(regressor(), nn.HuberLoss(), numbers(4), numbers(1)),
     lambda: fit(Pairs(), "mse", numbers(4), numbers(1)),
+    lambda: fit(Scaling(1e-5), "mse", numbers(4) * 1e5, numbers(1)),
     lambda: fit(kerasish.Model(WithAuxiliaryHead()), SPARSE, numbers(4), labels()),
     lambda: fit(two_inputs(), "mse", [numbers(4), torch.zeros(ROWS, 4)], numbers(1)),
     lambda: fit(regressor(), "mse", torch.ones(4, 4), torch.zeros(4), epochs=2),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.data.arrays import leaves, map_leaves
+from kerasish.layers.base import Layer
 from kerasish.training.preflight.probe import ROWS, first_rows, run, unchanged, watched_calls
 from kerasish.training.preflight.subject import Subject, is_constant, some_rows, span
 
@@ -150,21 +151,41 @@ class _Contact:
 def _first_contact(subject: Subject) -> _Contact | None:
     """Run the first rows again and see what the first layer with weights is given."""
     plan = subject.plan
-    names = {
-        module: name for name, module in plan.model.named_modules() if _has_own_weights(module)
-    }
+    modules = [module for module in plan.model.modules() if _has_own_weights(module)]
     x, _, _ = first_rows(plan.model, subject.feed)
-    with unchanged(plan), watched_calls(list(names)) as calls:
+    with unchanged(plan), watched_calls(modules) as calls:
         plan.model.eval()
         run(plan, x)
-    if not calls or names[calls[0][0]] in ("", "module"):
+    place = _innermost(calls)
+    if place is None or calls[place][0] is plan.model:
         return None  # the model's own code stands before its own weights
-    first, given = calls[0]
-    inside = set(first.modules())
-    second = next((module for module, _ in calls if module not in inside), None)
-    label = getattr(first, "name", None) or names[first]
+    first, given = calls[place]
+    second = next((module for module, _ in calls[place + 1 :] if module is not first), None)
+    label = _label(plan.model, first)
     return _Contact(label, first, second, given) if given.is_floating_point() else None
 
 
+def _innermost(calls: list[tuple[nn.Module, Tensor]]) -> int | None:
+    """Which call met weights first: that of a module inside, where the first one calls another."""
+    if not calls:
+        return None
+    place, inside = 0, set(calls[0][0].modules())
+    for i, (module, _) in enumerate(calls):
+        if i and module in inside and module is not calls[place][0]:
+            place, inside = i, set(module.modules())
+    return place
+
+
+def _label(model: nn.Module, module: nn.Module) -> str:
+    """The name of the layer that a module belongs to, or its path where it is in none."""
+    path = next(name for name, found in model.named_modules() if found is module)
+    parts = path.split(".")
+    for end in range(len(parts), 0, -1):
+        part = model.get_submodule(".".join(parts[:end]))
+        if isinstance(part, Layer):
+            return part.name
+    return path.removeprefix("module.")
+
+
 def _has_own_weights(module: Any) -> bool:
-    return bool(module._parameters) or bool(getattr(module, "own_weights", list)())
+    return bool(module._parameters) or (isinstance(module, Layer) and bool(module.own_weights()))

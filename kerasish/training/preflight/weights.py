@@ -89,9 +89,21 @@ def _check_rate(subject: Subject, optimizer: Optimizer) -> None:
         )
 
 
+def _check_has_loss(subject: Subject, is_compiled: bool) -> None:
+    if is_compiled or subject.plan.penalised:
+        return
+    training = reached_in_training(subject.plan, subject.feed, lambda i: False)
+    if training is not None and not training[2]:
+        raise ValueError(
+            "fit: there is no loss to reduce: compile was given none, and no layer adds one. "
+            'Compile with loss=..., for example "mse", or call add_loss(...) in a layer.'
+        )
+
+
 def _check_connected(subject: Subject) -> None:
     """Whether the losses depend on every parameter that is to be trained."""
     used = [output.loss is not None for output in subject.objective.outputs]
+    _check_has_loss(subject, any(used))
     predictions = [p for p, counts in zip(subject.predictions, used, strict=True) if counts]
     named = [(n, p) for n, p in subject.plan.model.named_parameters() if p.requires_grad]
     found = reached(predictions)
