@@ -25,6 +25,8 @@ class DataLayer(Layer):
 
     # Whether strings come in or go out, so that it cannot stand inside a model.
     is_for_strings: bool = False
+    # Whether strings may come in beside numbers.
+    takes_strings: bool = False
     encoding: str = "utf-8"
 
     def __init__(self, *, dtype: Any = None, **kwargs: Any) -> None:
@@ -61,10 +63,10 @@ class DataLayer(Layer):
         )
 
     def _ready(self, value: Any) -> Any:
-        """Numbers as a tensor, strings as `Texts`."""
+        """What `forward` takes: numbers as a tensor; strings, where they may come, as `Texts`."""
         if isinstance(value, Tensor):
             return value
-        if holds_strings(value):
+        if self.takes_strings and holds_strings(value):
             return as_texts(value, type(self).__name__, self.encoding)
         return as_array(value, type(self).__name__)
 

@@ -109,6 +109,7 @@ class Hashing(DataLayer):
     """
 
     takes_integers = True
+    takes_strings = True
 
     def __init__(
         self,
@@ -172,6 +173,7 @@ class HashedCrossing(DataLayer):
     """
 
     takes_integers = True
+    takes_strings = True
 
     def __init__(
         self,

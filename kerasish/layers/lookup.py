@@ -292,6 +292,9 @@ class IntegerLookup(VocabularyLayer):
 
     def update_state(self, data: Any) -> None:
         """Count the integers of a batch; a single row of them counts as one document."""
+        if is_ragged(data):
+            self.count_rows([as_array(row, "IntegerLookup").long().tolist() for row in data])
+            return
         values = as_array(data, "IntegerLookup").cpu().long()
         rows = values.reshape(-1, values.shape[-1]) if values.dim() else values.reshape(1, 1)
         if self.output_mode == "tf_idf":

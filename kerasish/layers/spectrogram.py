@@ -82,6 +82,8 @@ class STFTSpectrogram(Layer):
         super().__init__(**kwargs)
         self.mode = one_of(self, "mode", mode, _MODES)
         self.frame_length = positive_int(self, "frame_length", frame_length)
+        if self.frame_length < 2:
+            raise ValueError("STFTSpectrogram: `frame_length` must be at least 2 samples.")
         self.frame_step = self._step(frame_step)
         self.fft_length = self._transform_size(fft_length)
         if isinstance(window, str):
@@ -261,6 +263,11 @@ class MelSpectrogram(Layer):
     def own_weights(self) -> list:
         """None: the bands are fixed."""
         return []
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again, defaults worked out."""
+        settled = {"sequence_length": self.sequence_length, "max_freq": self.max_freq}
+        return {**super().get_config(), **settled}
 
     def _make_bands(self) -> Tensor:
         """How much each frequency adds to each band: triangles on the mel scale."""

@@ -92,6 +92,7 @@ def as_array(data: Any, who: str) -> Tensor:
 
     Raises:
         TypeError: If they are no numbers.
+        ValueError: If rows differ in length.
     """
     if isinstance(data, Tensor):
         return data.detach()
@@ -99,7 +100,10 @@ def as_array(data: Any, who: str) -> Tensor:
         data = data.to_numpy()
     if isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
         return torch.stack([torch.as_tensor(item) for item in data])
-    array = np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"{who}: rows differ in length; fill them up first.") from error
     if array.dtype.kind not in "buif":
         raise TypeError(f"{who}: expected numbers, got {describe(array)}.")
     with warnings.catch_warnings():

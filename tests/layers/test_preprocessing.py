@@ -1,12 +1,16 @@
-"""Rescaling against Keras and numbers worked by hand."""
+"""Layers of numbers and images against Keras, NumPy and numbers worked by hand."""
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing import assert_close
+from torch.utils.data import DataLoader, TensorDataset
 
 import kerasish
 from kerasish import layers
+from kerasish.data import make_feed
 from tests.layers.harness import assert_same_as_keras, check_layer
 
 
@@ -50,3 +54,245 @@ def test_scales_are_arguments_not_weights():
 
     assert layer.weights == []
     assert not layer.state_dict()
+
+
+# Normalization
+
+
+@pytest.mark.parametrize("axis", [-1, 1, (1, 2), (0, -1), None], ids=str)
+@pytest.mark.parametrize("invert", [False, True])
+def test_normalization_is_that_of_keras(axis, invert):
+    keras = pytest.importorskip("keras")
+    x = torch.randn(6, 3, 4) * 3 + 2
+    ours = layers.Normalization(axis, invert=invert)
+    theirs = keras.layers.Normalization(axis, invert=invert)
+    ours.adapt(x)
+    theirs.build(x.shape)
+    theirs.set_weights(ours.get_weights())
+    theirs.finalize_state()
+
+    kept = [a % 3 for a in ((axis,) if isinstance(axis, int) else axis or ())]
+    averaged = tuple(a for a in range(3) if a not in kept)
+    assert_close(ours.mean, torch.as_tensor(x.numpy().mean(averaged)))
+    assert_close(ours.variance, torch.as_tensor(x.numpy().var(averaged)))
+    assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize(
+    ("axis", "mean"), [(-1, [1.0, 2.0, 3.0]), (-1, 2.0), (None, 1.5), ((1, 2), [1.0, 2.0, 3.0])]
+)
+def test_given_statistics_are_those_of_keras(axis, mean):
+    keras = pytest.importorskip("keras")
+    variance = np.square(mean).tolist()
+    x = torch.randn(2, 4, 3)
+    ours = layers.Normalization(axis, mean, variance)
+
+    y = ours(x)
+
+    assert_close(y, keras.layers.Normalization(axis, mean, variance)(x))
+    assert ours.weights == []
+    assert not ours.state_dict()
+
+
+def test_channels_of_images_follow_the_image_format():
+    x = np.random.RandomState(0).rand(5, 3, 4, 6)
+    layer = layers.Normalization()
+    layer.adapt(x)
+    assert_close(layer.mean.numpy(), x.mean((0, 2, 3)).astype(np.float32))
+    assert_close(layer.variance.numpy(), x.var((0, 2, 3)).astype(np.float32))
+
+    kerasish.config.set_image_data_format("channels_last")
+    last = layers.Normalization()
+    last.adapt(np.moveaxis(x, 1, -1))
+    assert_close(last.mean, layer.mean)
+    assert_close(last(np.moveaxis(x, 1, -1)), layer(x).movedim(1, -1))
+
+
+def test_a_row_of_numbers_is_one_feature():
+    layer = layers.Normalization()
+    layer.adapt([1.0, 2.0, 3.0, 4.0, 5.0])
+
+    assert_close(layer([1.0, 3.0]), torch.tensor([-(2**0.5), 0.0]))
+
+
+def test_constant_features_do_not_divide_by_zero():
+    layer = layers.Normalization()
+    layer.adapt([[3.0], [3.0]])
+
+    assert layer([[3.0]]).item() == 0.0
+
+
+@given(
+    sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5),
+    offset=st.sampled_from([0.0, 1e4, -1e6]),
+)
+def test_statistics_of_batches_are_those_of_the_whole(sizes, offset):
+    data = np.random.RandomState(sum(sizes)).randn(sum(sizes), 3) + offset
+    whole, parts = layers.Normalization(), layers.Normalization()
+
+    whole.adapt(data)
+    parts.adapt(np.split(data, np.cumsum(sizes)[:-1]))
+
+    assert_close(parts.mean, whole.mean)
+    assert_close(parts.variance, whole.variance)
+    assert_close(whole.variance.numpy(), data.var(0).astype(np.float32), rtol=1e-5, atol=1e-9)
+
+
+def test_large_arrays_are_read_in_chunks(monkeypatch):
+    monkeypatch.setattr("kerasish.layers.preprocessing._CHUNK", 7)
+    data = np.random.RandomState(0).randint(0, 255, (11, 2, 3), dtype=np.uint8)
+    layer = layers.Normalization()
+
+    layer.adapt(data)
+
+    assert_close(layer.mean.numpy(), data.mean((0, 1)).astype(np.float32))
+
+
+def test_datasets_loaders_and_feeds_bring_targets_that_are_left_out():
+    x, y = torch.randn(10, 3), torch.zeros(10)
+    expected = layers.Normalization()
+    expected.adapt(x)
+    pairs = TensorDataset(x, y)
+    sources = [pairs, DataLoader(pairs, batch_size=4), make_feed(x, y), iter([(x, y)])]
+    for source in [*sources, [(x, y)], [x[:4], x[4:]]]:
+        layer = layers.Normalization()
+        layer.adapt(source)
+        assert_close(layer.mean, expected.mean)
+
+
+def test_adapting_again_forgets():
+    layer = layers.Normalization()
+    layer.adapt([[1.0], [3.0]])
+    layer.adapt([[10.0], [30.0]])
+
+    assert layer.mean.item() == 20.0
+
+
+def test_learned_statistics_are_state():
+    layer = layers.Normalization()
+    layer.adapt(torch.randn(8, 3))
+    check_layer(layers.Normalization(), torch.randn(2, 3), (2, 3))
+    assert [w.shape for w in layer.get_weights()] == [(3,), (3,), ()]
+    assert layer.trainable_weights == []
+
+    again = layers.Normalization.from_config(layer.get_config())
+    again.build((None, 3))
+    again.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 3)
+    assert_close(again(x), layer(x))
+
+
+def test_inverting_undoes():
+    x = torch.randn(20, 3) * 5 + 1
+    forth, back = layers.Normalization(), layers.Normalization(invert=True)
+    forth.adapt(x)
+    back.adapt(x)
+
+    assert_close(back(forth(x)), x)
+
+
+def test_normalization_refuses():
+    with pytest.raises(ValueError, match="go together"):
+        layers.Normalization(mean=1.0)
+    with pytest.raises(ValueError, match="go together"):
+        layers.Normalization(mean=[1.0], variance=1.0)
+    with pytest.raises(ValueError, match="`mean` has 2 axes, but axis=-1 keeps 1"):
+        layers.Normalization(-1, mean=np.ones((2, 2)), variance=np.ones((2, 2)))
+    with pytest.raises(ValueError, match="must be an integer, several, 'auto' or None"):
+        layers.Normalization("channels")
+    with pytest.raises(ValueError, match="lies outside an input with 2 axes"):
+        layers.Normalization(3)(torch.ones(2, 2))
+    with pytest.raises(ValueError, match="was made with a mean"):
+        layers.Normalization(mean=1.0, variance=1.0).adapt([1.0])
+    with pytest.raises(ValueError, match="do not fit kept axes of sizes"):
+        layers.Normalization(mean=[1.0, 2.0], variance=[1.0, 2.0])(torch.ones(2, 3))
+    with pytest.raises(ValueError, match="size 3 on axis -1"):
+        layers.Normalization().adapt([torch.ones(2, 3), torch.ones(2, 4)])
+    with pytest.raises(ValueError, match="needs to know the size of axis 1"):
+        layers.Normalization()(layers.Input((None,)))
+    with pytest.raises(TypeError, match="expected an array, a list, a dataset"):
+        layers.Normalization().adapt(object())
+
+
+# Resizing
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("size", [(4, 5), (13, 17), (9, 3)], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"antialias": True}, {"crop_to_aspect_ratio": True}], ids=str
+)
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_resizing_is_that_of_keras(interpolation, size, options, data_format):
+    keras = pytest.importorskip("keras")
+    shape = (2, 3, 8, 11) if data_format == "channels_first" else (2, 8, 11, 3)
+    options = {**options, "interpolation": interpolation, "data_format": data_format}
+
+    assert_same_as_keras(
+        layers.Resizing(*size, **options),
+        keras.layers.Resizing(*size, **options),
+        torch.rand(shape),
+    )
+
+
+def test_padding_to_the_aspect_ratio_is_that_of_keras():
+    keras = pytest.importorskip("keras")
+    options = {"pad_to_aspect_ratio": True, "fill_value": 0.5, "data_format": "channels_first"}
+    x = torch.rand(2, 3, 8, 12)
+
+    for size in [(6, 6), (12, 4), (3, 9)]:
+        y = layers.Resizing(*size, **options)(x)
+        assert_close(y, keras.layers.Resizing(*size, **options)(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32], ids=str)
+def test_integers_are_rounded_and_stay(dtype):
+    keras = pytest.importorskip("keras")
+    x = torch.randint(0, 255, (1, 3, 7, 7)).to(dtype)
+
+    y = layers.Resizing(3, 5, data_format="channels_first")(x)
+
+    assert_close(y, keras.layers.Resizing(3, 5, data_format="channels_first")(x))
+
+
+def test_resizing_owes():
+    check_layer(layers.Resizing(4, 6), torch.rand(2, 3, 8, 8), (2, 3, 4, 6))
+    assert layers.Resizing(4, 6)(torch.rand(3, 8, 8)).shape == (3, 4, 6)
+
+
+def test_images_of_unknown_size():
+    y = layers.Resizing(4, 6, crop_to_aspect_ratio=True)(layers.Input((3, None, None)))
+
+    assert y.shape == (None, 3, 4, 6)
+
+
+def test_resizing_refuses():
+    with pytest.raises(ValueError, match="`height` must be a positive integer"):
+        layers.Resizing(0, 3)
+    with pytest.raises(ValueError, match="`interpolation` must be one of 'bilinear'"):
+        layers.Resizing(3, 3, "linear")
+    with pytest.raises(ValueError, match="crop or pad"):
+        layers.Resizing(3, 3, crop_to_aspect_ratio=True, pad_to_aspect_ratio=True)
+    with pytest.raises(ValueError, match="Images have a channel axis"):
+        layers.Resizing(3, 3)(torch.ones(4, 4))
+
+
+# CenterCrop
+
+
+@pytest.mark.parametrize("size", [(4, 5), (5, 4), (8, 11), (9, 3), (16, 16)], ids=str)
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_center_crop_is_that_of_keras(size, data_format):
+    keras = pytest.importorskip("keras")
+    shape = (2, 3, 8, 11) if data_format == "channels_first" else (2, 8, 11, 3)
+
+    assert_same_as_keras(
+        layers.CenterCrop(*size, data_format=data_format),
+        keras.layers.CenterCrop(*size, data_format=data_format),
+        torch.rand(shape),
+    )
+
+
+def test_center_crop_owes():
+    check_layer(layers.CenterCrop(4, 6), torch.rand(2, 3, 8, 8), (2, 3, 4, 6))
+    assert layers.CenterCrop(2, 3)(torch.ones(3, 5, 5, dtype=torch.uint8)).dtype == torch.float32
