@@ -4,6 +4,7 @@ from kerasish.initializers.base import NAMES as _NAMES
 from kerasish.initializers.base import Initializer, deserialize, get, serialize
 from kerasish.initializers.constant import Constant, Identity, Ones, Zeros
 from kerasish.initializers.looks_linear import LooksLinear
+from kerasish.initializers.lsuv import lsuv_
 from kerasish.initializers.random import (
     GlorotNormal,
     GlorotUniform,
@@ -81,6 +82,7 @@ __all__ = [
     "lecun_normal",
     "lecun_uniform",
     "looks_linear",
+    "lsuv_",
     "ones",
     "orthogonal",
     "random_normal",

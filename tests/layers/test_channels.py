@@ -106,3 +106,12 @@ def test_local_response_normalization_by_hand(data_format):
 def test_local_response_normalization_keeps_alexnet_shapes():
     layer = layers.LocalResponseNormalization()
     assert layer.compute_output_shape((None, 96, 27, 27)) == (None, 96, 27, 27)
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_crelu_keeps_the_norm(data_format):
+    x = torch.randn(3, 4, 6, 5)
+
+    y = layers.CReLU(data_format)(x)
+
+    assert_close(y.flatten(1).norm(dim=1), x.flatten(1).norm(dim=1))
