@@ -80,7 +80,9 @@ def is_array(value: Any) -> bool:
     if isinstance(value, dict):
         return all(is_array(item) for item in value.values())
     if isinstance(value, (list, tuple)):
-        return all(isinstance(i, (int, float, np.generic)) or is_array(i) for i in value)
+        # Text and None too: what they are refused for is not that they make batches.
+        plain = (int, float, np.generic, str, bytes, type(None))
+        return all(isinstance(i, plain) or is_array(i) for i in value)
     return hasattr(value, "to_numpy")
 
 

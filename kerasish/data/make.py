@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from kerasish.data.arrays import is_array
 from kerasish.data.feed import ArrayFeed, Feed
-from kerasish.data.stream import StreamFeed, rows_of_dataset
+from kerasish.data.shard import Shard
+from kerasish.data.stream import StreamFeed, check_source, rows_of_dataset
 from kerasish.describe import describe
 
 
@@ -21,6 +23,7 @@ def make_feed(
     shuffle: bool | str = False,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    shard: Shard | None = None,
 ) -> Feed:
     """Choose the feed for a kind of data.
 
@@ -33,12 +36,15 @@ def make_feed(
         shuffle: Whether to draw a new order each epoch, where the feed makes the batches.
         seed: With the epoch's number, decides the order.
         device: Where batches are wanted.
+        shard: The part of the rows that this process takes, where several train together.
 
     Raises:
         ValueError: If arguments do not go together.
         TypeError: If `x` is none of these.
     """
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+    if isinstance(batch_size, np.integer):
+        batch_size = int(batch_size)
+    if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise ValueError(f"`batch_size` must be a positive integer, got {describe(batch_size)}.")
     if isinstance(x, Feed):
         return x
@@ -56,11 +62,15 @@ def make_feed(
             shuffle=shuffle,
             seed=seed,
             device=device,
+            shard=shard,
         )
+    check_source(x)
     if y is not None or sample_weight is not None:
         name = "y" if y is not None else "sample_weight"
         raise ValueError(
             f"`{name}` must not be given when x is {describe(x)}: it brings its own. Let it yield "
             "(x, y) or (x, y, sample_weight)."
         )
-    return StreamFeed(x, batch_size=batch_size, shuffle=shuffle, seed=seed, device=device)
+    return StreamFeed(
+        x, batch_size=batch_size, shuffle=shuffle, seed=seed, device=device, shard=shard
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from torch.utils.data import Dataset, Subset
@@ -28,7 +29,7 @@ def split_tail(x: Any, y: Any, sample_weight: Any, fraction: float) -> tuple[Dat
     Raises:
         ValueError: If the fraction leaves either part empty, or the data cannot be split.
     """
-    if not 0 < fraction < 1:
+    if not isinstance(fraction, Real) or not 0 < fraction < 1:
         raise ValueError(f"`validation_split` must be between 0 and 1, got {describe(fraction)}.")
     if isinstance(x, Dataset) and hasattr(x, "__len__"):
         count = len(x)  # type: ignore[arg-type]

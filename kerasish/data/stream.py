@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
-from kerasish.data.feed import Batch, Feed, Prepare, mix_seed
+from kerasish.data.feed import Batch, Feed, Prepare, check_rows, mix_seed
 from kerasish.data.random_state import generators_in, random_state, set_random_state
+from kerasish.data.shard import Shard
 from kerasish.describe import describe
 
 
@@ -27,20 +29,27 @@ def rows_of_dataset(source: Any) -> Batch | None:
 class EpochSampler(Sampler):
     """The order of rows in an epoch, from a seed and the epoch's number alone."""
 
-    def __init__(self, count: int, shuffle: bool, seed: int) -> None:
+    def __init__(
+        self, count: int, shuffle: bool, seed: int, batch_size: int, shard: Shard | None
+    ) -> None:
         self.count, self.shuffle, self.seed = count, shuffle, seed
+        self.batch_size, self.shard = batch_size, shard
         self.epoch = 0
         self.first = 0  # rows that the next pass leaves out
 
     def __iter__(self) -> Iterator[int]:
         first, self.first = self.first, 0
-        if not self.shuffle:
-            return iter(range(first, self.count))
-        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
-        return iter(torch.randperm(self.count, generator=generator)[first:].tolist())
+        order = torch.arange(self.count)
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
+            order = torch.randperm(self.count, generator=generator)
+        return iter(self._mine(order)[first:].tolist())
+
+    def _mine(self, order: Tensor) -> Tensor:
+        return order if self.shard is None else self.shard.pick(order, self.batch_size)
 
     def __len__(self) -> int:
-        return self.count
+        return len(self._mine(torch.arange(self.count)))
 
 
 class StreamFeed(Feed):
@@ -53,6 +62,7 @@ class StreamFeed(Feed):
         shuffle: Whether to draw a new order each epoch, for a `Dataset`.
         seed: With the epoch's number, decides the order.
         device: Where batches are wanted.
+        shard: The part of a `Dataset`'s rows that this process takes, where several train together.
 
     Raises:
         TypeError: If the source cannot be iterated.
@@ -67,6 +77,7 @@ class StreamFeed(Feed):
         shuffle: bool | str = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        shard: Shard | None = None,
     ) -> None:
         self.device = torch.device(device)
         self._prepare: Prepare | None = None
@@ -74,21 +85,17 @@ class StreamFeed(Feed):
         self._begun: Iterator[Any] | None = None  # a pass that the next call of batches takes over
         self._peeked: Any = None  # its first batch
         self._random_before: dict[str, Any] | None = None
+        self._epoch = 0  # of the latest pass
+        self._taken = 0  # batches that the next pass leaves out
         if isinstance(source, Dataset):
-            source = self._loader(source, batch_size or 32, bool(shuffle), seed)
+            source = self._loader(source, batch_size or 32, bool(shuffle), seed, shard)
         elif batch_size is not None:
             raise ValueError(
                 f"`batch_size` has no effect on {describe(source)}, which makes its own batches. "
                 "Leave it out."
             )
-        if isinstance(source, (str, bytes, type)) or not (
-            isinstance(source, Iterable) or hasattr(source, "__getitem__")
-        ):
-            hint = " Call it, with parentheses." if callable(source) else ""
-            raise TypeError(
-                "x must be arrays, tensors, a Dataset, a DataLoader, a generator or something else "
-                f"that yields batches; got {describe(source)}.{hint}"
-            )
+        if shard is not None and self._shard is None:
+            _warn_unless_parted(source)
         self._source: Any = source
         self.is_one_shot = isinstance(source, Iterator)
         self.num_batches = _length(source)
@@ -99,10 +106,14 @@ class StreamFeed(Feed):
             ):
                 self.num_samples = len(source.dataset)  # type: ignore[arg-type]
 
-    def _loader(self, data: Dataset, batch_size: int, shuffle: bool, seed: int) -> DataLoader:
+    def _loader(
+        self, data: Dataset, batch_size: int, shuffle: bool, seed: int, shard: Shard | None
+    ) -> DataLoader:
         if isinstance(data, IterableDataset):
             return DataLoader(data, batch_size=batch_size)
-        self._sampler = EpochSampler(len(data), shuffle, seed)  # type: ignore[arg-type]
+        self._shard = shard
+        count = len(data)  # type: ignore[arg-type]
+        self._sampler = EpochSampler(count, shuffle, seed, batch_size, shard)
         return DataLoader(data, batch_size=batch_size, sampler=self._sampler)
 
     def prepare(self, function: Prepare) -> None:
@@ -123,9 +134,10 @@ class StreamFeed(Feed):
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the source."""
         iterator = self._begun or self._iterate(epoch)
+        first, self._taken = self._taken, 0
         self._begun = self._peeked = None
-        for batch in iterator:
-            yield self._ready(batch)
+        ready = map(self._ready, iterator)
+        yield from ready if self._shard is None else self._counted(ready, first)
 
     def state_dict(self) -> dict[str, Any]:
         """What decides the order: our seed, or all that the source may draw from.
@@ -137,6 +149,7 @@ class StreamFeed(Feed):
             "seed": None if self._sampler is None else self._sampler.seed,
             "has_begun": self._begun is not None,
             "random_before": self._random_before,
+            "epoch": self._epoch,
             "generators": [generator.get_state() for generator in self._generators()],
         }
 
@@ -149,8 +162,9 @@ class StreamFeed(Feed):
             self._peeked = None
             return
         self._begun = self._peeked = None
+        self._taken = taken
         if taken or state["has_begun"]:
-            self._begin_again(epoch, taken, state["random_before"])
+            self._begin_again(state["epoch"], taken, state["random_before"])
         for generator, value in zip(self._generators(), state["generators"], strict=False):
             generator.set_state(value)
 
@@ -180,6 +194,7 @@ class StreamFeed(Feed):
     def _iterate(self, epoch: int) -> Iterator[Any]:
         states = [generator.get_state() for generator in self._generators()]
         self._random_before = {**random_state(), "generators": states}
+        self._epoch = epoch
         if self._sampler is not None:
             self._sampler.epoch = epoch
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
@@ -198,6 +213,7 @@ class StreamFeed(Feed):
     def _ready(self, item: Any) -> Batch:
         x, y, weight = split_batch(item)
         batch = as_tensors(x, "x"), as_tensors(y, "y"), as_tensors(weight, "sample_weight")
+        _check_alignment(batch)
         batch = map_leaves(self._send, batch)
         return batch if self._prepare is None else self._prepare(*batch)  # type: ignore[return-value]
 
@@ -207,11 +223,35 @@ class StreamFeed(Feed):
         return tensor.to(self.device, non_blocking=tensor.is_pinned())
 
 
+def check_source(source: Any) -> None:
+    """Refuse what cannot yield batches.
+
+    Raises:
+        TypeError: If it cannot.
+    """
+    yields = isinstance(source, Iterable) or hasattr(source, "__getitem__")
+    if not yields or isinstance(source, (str, bytes, type)):
+        hint = " Call it, with parentheses." if callable(source) else ""
+        raise TypeError(
+            "x must be arrays, tensors, a Dataset, a DataLoader, a generator or something else "
+            f"that yields batches; got {describe(source)}.{hint}"
+        )
+
+
 def _length(source: Any) -> int | None:
     try:
         return len(source)
     except TypeError:  # a DataLoader has the method, but knows no length of an IterableDataset
         return None
+
+
+def _warn_unless_parted(source: Any) -> None:
+    if not hasattr(getattr(source, "sampler", None), "set_epoch"):
+        warnings.warn(
+            f"fit: each process reads all of {describe(source)}, so every row counts several "
+            "times. Pass the Dataset itself, or a DataLoader with a DistributedSampler.",
+            stacklevel=5,
+        )
 
 
 def _skip(iterator: Iterator[Any], count: int) -> None:
@@ -221,6 +261,13 @@ def _skip(iterator: Iterator[Any], count: int) -> None:
 
 def _in_turn(first: Prepare, second: Prepare) -> Prepare:
     return lambda x, y, weight: second(*first(x, y, weight))
+
+
+def _check_alignment(batch: Batch) -> None:
+    """Rows of a batch's parts must go together; one weight for a whole batch is left alone."""
+    counts = {len(tensor) for tensor in leaves(batch) if tensor.dim()}
+    if len(counts) > 1:
+        check_rows(batch)
 
 
 def split_batch(item: Any) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -226,10 +226,22 @@ def join(collected: list[Any]) -> Any:
     if not collected:
         raise ValueError("There were no batches to predict on.")
     if isinstance(collected[0], Tensor):
-        return torch.cat(collected)
+        return _joined(collected)
     columns = zip(*(leaves(item) for item in collected), strict=True)
-    joined = iter([torch.cat(column) for column in columns])
+    joined = iter([_joined(column) for column in columns])
     return map_leaves(lambda _: next(joined), collected[0])
+
+
+def _joined(batches: Sequence[Tensor]) -> Tensor:
+    try:
+        return torch.cat(batches)
+    except RuntimeError as error:
+        shapes = list(dict.fromkeys(tuple(batch.shape) for batch in batches))
+        raise ValueError(
+            f"predict: the outputs of batches have different shapes, such as {shapes[:3]}, and "
+            "cannot be joined to one array. Pad the inputs to one length, or call "
+            "predict_on_batch for each batch."
+        ) from error
 
 
 def warn_out_of_data(steps: int | None, seen: int) -> None:

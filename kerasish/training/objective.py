@@ -46,11 +46,6 @@ class OutputObjective:
             self.loss = resolve_crossentropy(loss, *shapes)
         else:
             self.loss = losses.get(loss)
-        if self.loss is not None and y_true is None:
-            raise ValueError(
-                f"The loss '{self.loss.name}' of output '{name}' needs targets, but y is None. "
-                "Pass y, or compile with loss=None and add_loss(...)."
-            )
         from_logits = bool(getattr(self.loss, "from_logits", False))
         self.metrics = [_metric(m, shapes, from_logits) for m in metric_names]
         self.weighted_metrics = [_metric(m, shapes, from_logits) for m in weighted_names]
@@ -235,7 +230,9 @@ class Objective:
         """One entry for each output; a single tensor serves all."""
         if isinstance(value, Tensor) or value is None:
             return [value] * len(self.outputs)
-        return list(value.values()) if isinstance(value, dict) else list(value)
+        if isinstance(value, Mapping):
+            return [value.get(name) for name in self.names]
+        return list(value)
 
 
 def _numbered(count: int) -> list[str]:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from kerasish.data.arrays import is_array
 from kerasish.describe import describe
 
 
-def check_count(name: str, value: Any, minimum: int = 1) -> None:
-    """Refuse what is not a whole number of at least `minimum`, or `None`.
+def check_count(name: str, value: Any, minimum: int = 1, *, required: bool = False) -> None:
+    """Refuse what is not a whole number of at least `minimum`, or `None` unless required.
 
     Raises:
         ValueError: If it is neither.
     """
-    if value is not None and (
+    if (value is not None or required) and (
         isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum
     ):
         raise ValueError(
@@ -52,10 +55,25 @@ def unpack_validation(data: Any) -> tuple[Any, Any, Any]:
     return data, None, None
 
 
-def warn_without_effect(x: Any, *, shuffle: bool | str) -> None:
-    """Say so when a setting cannot do anything for this source."""
-    from torch.utils.data import Dataset
+@contextmanager
+def random_state_kept_on_error() -> Iterator[None]:
+    """Give the random numbers back that were drawn before something went wrong."""
+    before = torch.get_rng_state()
+    try:
+        yield
+    except BaseException:
+        torch.set_rng_state(before)
+        raise
 
+
+def check_shuffle(x: Any, shuffle: bool | str) -> None:
+    """Refuse an unknown way of shuffling; say so when one cannot do anything for this source.
+
+    Raises:
+        ValueError: If it is neither a truth value nor "batch".
+    """
+    if isinstance(shuffle, str) and shuffle != "batch":
+        raise ValueError(f'`shuffle` must be True, False or "batch", got {describe(shuffle)}.')
     if shuffle == "batch" and not is_array(x) and not isinstance(x, Dataset):
         warnings.warn(
             f"fit: shuffle='batch' has no effect on {describe(x)}, which makes its own batches.",

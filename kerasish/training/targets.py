@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 import torch
@@ -39,6 +41,8 @@ def target_preparer(
             zip(objective.outputs, predictions, tables, strict=True)
         ):
             if targets[i] is None:
+                if output.loss is not None:
+                    raise ValueError(missing_target(objective, output, y))
                 continue
             if output.loss is not None or output.metrics or output.weighted_metrics:
                 targets[i] = fit_target(output, targets[i], p)
@@ -47,9 +51,25 @@ def target_preparer(
         if len(targets) == 1:
             return x, targets[0], weights[0]
         shared = all(w is weights[0] for w in weights)
-        return x, None if y is None else targets, weights[0] if shared else weights
+        return x, _like(y, objective.names, targets), weights[0] if shared else weights
 
     return prepare
+
+
+def missing_target(objective: Objective, output: OutputObjective, y: Any) -> str:
+    """The message for an output whose loss has no targets."""
+    given = f"`y` has only {list(y)}" if isinstance(y, Mapping) else "`y` is None"
+    return (
+        f"The loss '{output.loss.name}' of output '{output.name}' needs targets, but {given}. "
+        "Pass y, or compile with loss=None (None for this output) and use add_loss(...)."
+    )
+
+
+def _like(y: Any, names: list[str], targets: list[Any]) -> Any:
+    """The targets in the structure that the user gave."""
+    if isinstance(y, Mapping):
+        return {name: t for name, t in zip(names, targets, strict=True) if t is not None}
+    return None if y is None else targets
 
 
 def class_weigher(class_weight: Any) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
@@ -194,6 +214,12 @@ def _check_range(output: OutputObjective, y_true: Tensor, classes: int) -> None:
 
 
 def _arrange_weights(objective: Objective, weight: Any) -> list[Any]:
+    for part in leaves(weight):
+        if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+            raise ValueError(
+                "`sample_weight` contains NaN or infinity. Give every row a finite weight; 0 "
+                "leaves it out."
+            )
     if weight is None or isinstance(weight, Tensor):
         return [weight] * len(objective.outputs)
     return objective.arrange(weight, "sample_weight")
@@ -233,14 +259,22 @@ def _class_weights(y_true: Tensor, table: dict, name: str) -> Tensor:
     elif y_true.dim() > 1 and y_true.shape[-1] == 1:
         classes = y_true.squeeze(-1)
     classes = classes.round().long()
-    keys = [int(key) for key in table]
+    keys = [_class_number(key, value, name) for key, value in table.items()]
     size = max(int(classes.max()), *keys, 0) + 1 if keys else int(classes.max()) + 1
     weights = torch.ones(size, device=y_true.device)
-    for key, value in table.items():
-        if not int(key) >= 0:
-            raise ValueError(f"`class_weight` of output '{name}': class {key} is negative.")
-        weights[int(key)] = float(value)
+    for key, value in zip(keys, table.values(), strict=True):
+        weights[key] = float(value)
     return weights[classes]
+
+
+def _class_number(key: Any, value: Any, name: str) -> int:
+    is_number = hasattr(key, "__index__") and not isinstance(key, bool) and key >= 0
+    if not is_number or not isinstance(value, Real) or not isfinite(value) or value < 0:
+        raise ValueError(
+            f"`class_weight` of output '{name}' maps class numbers from 0 to weights of at least "
+            f"0, but holds {describe(key)}: {describe(value)}."
+        )
+    return int(key)
 
 
 def _times(a: Tensor, b: Tensor | None) -> Tensor:
