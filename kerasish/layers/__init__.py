@@ -114,7 +114,7 @@ from kerasish.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from kerasish.layers.preprocessing import CenterCrop, Normalization, Rescaling, Resizing
+from kerasish.layers.preprocessing import Normalization, Rescaling
 from kerasish.layers.recurrent.bidirectional import Bidirectional
 from kerasish.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from kerasish.layers.recurrent.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
@@ -143,6 +143,7 @@ from kerasish.layers.reshaping import (
     ZeroPadding3D,
 )
 from kerasish.layers.residual import Branches, Highway, Residual
+from kerasish.layers.resizing import CenterCrop, Resizing
 from kerasish.layers.reversible_embedding import ReversibleEmbedding
 from kerasish.layers.separable_convolution import (
     DepthwiseConv1D,

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kerasish.config import dtype_name
 from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import SymbolicTensor, is_symbolic
 from kerasish.layers.base import Layer
-from kerasish.layers.core import Identity, Input
+from kerasish.layers.core import Input
 from kerasish.layers.data_layer import DataLayer
 from kerasish.layers.encoding import CategoryEncoding, Discretization, encode
+from kerasish.layers.features import Cross, Feature, FeatureKinds, check_mode
 from kerasish.layers.hashing import HashedCrossing, Hashing
-from kerasish.layers.lookup import IntegerLookup, StringLookup
-from kerasish.layers.preprocessing import Normalization, Rescaling
+from kerasish.layers.preprocessing import Normalization
 from kerasish.layers.streams import as_array, batches_of
 from kerasish.layers.text import TextVectorization
 from kerasish.layers.texts import Texts, as_texts, holds_strings
@@ -28,56 +26,7 @@ from kerasish.layers.vocabulary import VocabularyLayer
 from kerasish.registry import deserialize
 
 
-@dataclass(frozen=True)
-class Feature:
-    """One column: its type, the layer that prepares it, and what becomes of the result.
-
-    Attributes:
-        dtype: `"float32"`, `"int64"` or `"string"`.
-        preprocessor: A layer.
-        output_mode: `"float"`: as it is; `"int"`: an index; `"one_hot"`: an index as a vector.
-    """
-
-    dtype: str
-    preprocessor: Layer
-    output_mode: str
-
-    def __post_init__(self) -> None:
-        _check_mode("feature", self.output_mode, ("float", "int", "one_hot"))
-
-
-@dataclass(frozen=True)
-class Cross:
-    """Several columns as one category.
-
-    Attributes:
-        feature_names: The columns.
-        crossing_dim: How many bins their combinations are hashed into.
-        output_mode: `"int"` or `"one_hot"`.
-    """
-
-    feature_names: tuple[str, ...]
-    crossing_dim: int
-    output_mode: str = "one_hot"
-
-    def __post_init__(self) -> None:
-        _check_mode("cross", self.output_mode, ("int", "one_hot"))
-
-    @property
-    def name(self) -> str:
-        """What the result is called."""
-        return "_X_".join(self.feature_names)
-
-
-def _check_mode(what: str, mode: Any, choices: tuple[str, ...]) -> None:
-    if mode not in choices:
-        listed = ", ".join(map(repr, choices))
-        raise ValueError(
-            f"FeatureSpace.{what}: `output_mode` must be one of {listed}, got {describe(mode)}."
-        )
-
-
-class FeatureSpace(DataLayer):
+class FeatureSpace(FeatureKinds, DataLayer):  # type: ignore[override]
     """A dict of columns as one vector for each row, or a dict of vectors.
 
     Vectors are joined in the order of the columns' names, then of the crosses'. With numbers
@@ -132,7 +81,7 @@ class FeatureSpace(DataLayer):
             raise ValueError(
                 f"FeatureSpace: `features` must be a dict of columns, got {describe(features)}."
             )
-        _check_mode("output_mode", output_mode, ("concat", "dict"))
+        check_mode("output_mode", output_mode, ("concat", "dict"))
         self.output_mode = output_mode
         self.crossing_dim, self.hashing_dim = crossing_dim, hashing_dim
         self.num_discretization_bins = num_discretization_bins
@@ -144,89 +93,6 @@ class FeatureSpace(DataLayer):
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._is_adapted = not self._to_adapt()
         self.built = self._is_adapted
-
-    # What columns may be
-
-    @classmethod
-    def cross(
-        cls, feature_names: Sequence[str], crossing_dim: int, output_mode: str = "one_hot"
-    ) -> Cross:
-        """Columns taken together as one category."""
-        return Cross(tuple(feature_names), crossing_dim, output_mode)
-
-    @classmethod
-    def feature(cls, dtype: Any, preprocessor: Layer, output_mode: str) -> Feature:
-        """A column prepared by a layer of your choice; `dtype` may be `"string"`."""
-        kind = dtype_name(dtype) if isinstance(dtype, torch.dtype) else dtype
-        return Feature(kind, preprocessor, output_mode)
-
-    @classmethod
-    def float(cls, name: str | None = None) -> Feature:  # type: ignore[override]
-        """A number as it is."""
-        return Feature("float32", Identity(name=_layer_name(name)), "float")
-
-    @classmethod
-    def float_rescaled(
-        cls, scale: Any = 1.0, offset: Any = 0.0, name: str | None = None
-    ) -> Feature:
-        """A number times `scale` plus `offset`."""
-        return Feature("float32", Rescaling(scale, offset, name=_layer_name(name)), "float")
-
-    @classmethod
-    def float_normalized(cls, name: str | None = None) -> Feature:
-        """A number brought to mean 0 and variance 1."""
-        return Feature("float32", Normalization(-1, name=_layer_name(name)), "float")
-
-    @classmethod
-    def float_discretized(
-        cls,
-        num_bins: int | None = None,
-        bin_boundaries: Any = None,
-        output_mode: str = "one_hot",
-        name: str | None = None,
-    ) -> Feature:
-        """A number's bin: one of `num_bins` quantiles, or between boundaries."""
-        number = None if bin_boundaries is not None else num_bins
-        layer = Discretization(bin_boundaries, number, name=_layer_name(name))
-        return Feature("float32", layer, output_mode)
-
-    @classmethod
-    def integer_categorical(
-        cls,
-        max_tokens: int | None = None,
-        num_oov_indices: int = 1,
-        output_mode: str = "one_hot",
-        name: str | None = None,
-    ) -> Feature:
-        """An integer that stands for a category."""
-        layer = IntegerLookup(max_tokens, num_oov_indices, name=_layer_name(name))
-        return Feature("int64", layer, output_mode)
-
-    @classmethod
-    def string_categorical(
-        cls,
-        max_tokens: int | None = None,
-        num_oov_indices: int = 1,
-        output_mode: str = "one_hot",
-        name: str | None = None,
-    ) -> Feature:
-        """A string that stands for a category."""
-        layer = StringLookup(max_tokens, num_oov_indices, name=_layer_name(name))
-        return Feature("string", layer, output_mode)
-
-    @classmethod
-    def string_hashed(
-        cls, num_bins: int, output_mode: str = "one_hot", name: str | None = None
-    ) -> Feature:
-        """A string hashed into bins."""
-        return Feature("string", Hashing(num_bins, name=_layer_name(name)), output_mode)
-
-    @classmethod
-    def integer_hashed(
-        cls, num_bins: int, output_mode: str = "one_hot", name: str | None = None
-    ) -> Feature:
-        """An integer hashed into bins."""
-        return Feature("int64", Hashing(num_bins, name=_layer_name(name)), output_mode)
 
     def _as_feature(self, column: str, value: Any) -> Feature:
         if isinstance(value, Feature):
@@ -428,10 +294,6 @@ class FeatureSpace(DataLayer):
         """Write the space to a file that `kerasish.load_model` reads."""
         # By name: files are a layer above this one.
         importlib.import_module("kerasish.models").save_model(self, filepath, overwrite)
-
-
-def _layer_name(name: str | None) -> str | None:
-    return None if name is None else f"{name}_preprocessor"
 
 
 def _learns(layer: Layer) -> bool:

