@@ -84,3 +84,60 @@ def test_center_crop_is_that_of_keras(size, data_format):
 def test_center_crop_owes():
     check_layer(layers.CenterCrop(4, 6), torch.rand(2, 3, 8, 8), (2, 3, 4, 6))
     assert layers.CenterCrop(2, 3)(torch.ones(3, 5, 5, dtype=torch.uint8)).dtype == torch.float32
+
+
+# What comes with images
+
+
+@pytest.mark.parametrize(
+    ("layer", "boxes"),
+    [
+        (layers.Resizing(4, 4, bounding_box_format="xyxy"), [1, 0, 2, 2]),
+        (
+            layers.Resizing(8, 8, crop_to_aspect_ratio=True, bounding_box_format="xyxy"),
+            [0, 0, 4, 4],
+        ),
+        (
+            layers.Resizing(8, 8, pad_to_aspect_ratio=True, bounding_box_format="xyxy"),
+            [2, 2, 4, 4],
+        ),
+        (layers.CenterCrop(4, 4, bounding_box_format="xyxy"), [0, 0, 2, 2]),
+        (layers.CenterCrop(16, 16, bounding_box_format="xyxy"), [0, 0, 8, 8]),
+    ],
+    ids=["stretch", "crop", "pad", "center", "too small"],
+)
+def test_boxes_and_masks_move_with_the_pixels(layer, boxes):
+    image = torch.zeros(1, 1, 8, 16)
+    image[..., 0:4, 4:8] = 1
+    data = {
+        "images": image,
+        "segmentation_masks": image.long(),
+        "bounding_boxes": {
+            "boxes": torch.tensor([[[4.0, 0.0, 8.0, 4.0]]]),
+            "labels": torch.tensor([[3]]),
+        },
+        "labels": torch.tensor([7]),
+    }
+
+    y = layer(data)
+
+    left, top, right, bottom = boxes
+    assert y["bounding_boxes"]["boxes"].tolist() == [[boxes]]
+    assert y["bounding_boxes"]["labels"].tolist() == [[3]]
+    assert y["labels"].tolist() == [7]
+    expected = torch.zeros(1, 1, layer.height, layer.width, dtype=torch.int64)
+    expected[..., top:bottom, left:right] = 1
+    assert_close(y["segmentation_masks"], expected)
+
+
+def test_labels_pass_and_datasets_are_mapped():
+    x, y = torch.rand(4, 3, 8, 8), torch.arange(4)
+    layer = layers.Resizing(4, 4)
+
+    small, labels = layer((x, y))
+
+    assert_close(small, layer(x))
+    assert_close(labels, y)
+    ((mapped, targets),) = list(layer.map([(x, y)]))
+    assert_close(mapped, small)
+    assert_close(targets, y)
