@@ -71,9 +71,13 @@ def to_fx(
         return value
 
     for tensor in inputs:
-        values[id(tensor.node)] = graph.placeholder(identifier(tensor.name))
+        placeholder = graph.placeholder(identifier(tensor.name))
+        # fx keeps the names of values apart from each other and from keywords; an argument's too.
+        placeholder.target = placeholder.name
+        values[id(tensor.node)] = placeholder
     for node in nodes_between(inputs, outputs):
         args, kwargs = map_nested(translate, node.args), map_nested(translate, node.kwargs)
+        _check_keywords(node)
         if isinstance(node.target, nn.Module):
             # create_node, because call_module warns about modules that a bare graph cannot see.
             created = graph.create_node(
@@ -88,6 +92,13 @@ def to_fx(
     return graph
 
 
+def _check_keywords(node: Node) -> None:
+    # These become source text, and may come from a file.
+    for key in node.kwargs:
+        if not isinstance(key, str) or not key.isidentifier():
+            raise ValueError(f"{node.name}() cannot have an argument named {key!r}.")
+
+
 def _method_name(target: Any) -> str | None:
     name = getattr(target, "__name__", "")
     return name if target is not getattr and getattr(Tensor, name, None) is target else None
@@ -95,7 +106,9 @@ def _method_name(target: Any) -> str | None:
 
 def identifier(name: str) -> str:
     """The nearest valid Python name."""
-    cleaned = re.sub(r"\W", "_", name)
+    cleaned = re.sub(r"[^0-9a-zA-Z_]", "_", name)
+    if cleaned == "self":
+        return "self_"
     return f"_{cleaned}" if not cleaned or cleaned[0].isdigit() else cleaned
 
 

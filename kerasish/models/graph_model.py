@@ -108,7 +108,9 @@ class GraphModel(Model):
         name = getattr(module, "name", None) or identifier(type(module).__name__)
         # A layer called "output" or "loss" must not hide the model's own attribute of that name.
         taken = hasattr(type(self), name) or name in self.__dict__ or keyword.iskeyword(name)
-        key = f"{name}_layer" if taken else name
+        # The key becomes source text between double quotes, and the name may come from a file.
+        is_safe = name.isprintable() and not set(name) & set('"\\')
+        key = f"{name}_layer" if taken else name if is_safe else identifier(name)
         if self._modules.get(key, module) is not module:
             raise ValueError(
                 f"Two layers are named '{name}' in the model \"{self.name}\"; "
@@ -286,6 +288,8 @@ class GraphModel(Model):
                 node.target.tensor = node.outputs
             if isinstance(node.target, Layer):
                 node.target._nodes.append(node)
+        if nodes:
+            self._compile_graph()
 
 
 # torch modules that are one functional call on their own parameters. Exact types only: a

@@ -38,6 +38,8 @@ class Sequential(GraphModel):
         self._tensors: list[Any] = []  # what each layer of the stack gives, once known
         for layer in layers if isinstance(layers, (list, tuple)) else [layers] * bool(layers):
             self.add(layer)
+        if self._tensors:
+            self._compile_graph()  # now, because torch.compile cannot follow it at the first call
         if not trainable:
             self.trainable = False
 
