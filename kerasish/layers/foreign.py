@@ -68,8 +68,9 @@ class TorchModule(Layer):
 
     Args:
         module: A plain torch module, or a class of one, made with the further arguments.
-        *args: For the class, such as `TorchModule(nn.Linear, 3, 4)`. Only such a layer can be saved
-            with its configuration; a ready-made module saves its weights.
+        *args: For the class, such as `TorchModule(nn.Linear, 3, 4)`. Such a layer is saved with its
+            configuration; so is a ready-made module of `torch.nn` whose attributes tell how it was
+            made. Any other saves its weights.
         name: The layer's name.
         trainable: `False` freezes it.
         **kwargs: For the class.
@@ -81,6 +82,8 @@ class TorchModule(Layer):
         >>> TorchModule(nn.Linear(3, 2))(torch.ones(1, 3)).shape
         torch.Size([1, 2])
     """
+
+    is_transparent = True
 
     def __init__(
         self,
