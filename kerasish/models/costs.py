@@ -105,11 +105,13 @@ class Costs:
             if not tensor.dtype.is_floating_point:
                 found |= axes
                 continue
-            channels = axes & self._tracker.channels
-            if not channels:
+            features = axes - self._tracker.positions
+            channels = features & self._tracker.channels
+            if not channels and features:
                 first = tensor.dim() > 3 and image_data_format() == "channels_first"
-                channels = {(number, 1 if first else tensor.dim() - 1)}
-            found |= axes - (channels - self._tracker.positions)
+                usual = (number, 1 if first else tensor.dim() - 1)
+                channels = {usual if usual in features else min(features)}
+            found |= axes - channels
         return found
 
     # Running

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from kerasish import Input, Model, Sequential, layers
@@ -209,6 +211,22 @@ def test_two_threes_see_five_and_three_see_seven():
     model = Sequential([Input((2, 30, 30)), conv(2, 3), conv(2, 3), conv(2, 3)])
 
     assert fields_of(model) == [(3, 3), (5, 5), (7, 7)]
+
+
+window = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.booleans())
+
+
+@given(windows=st.lists(window, min_size=1, max_size=5))
+@settings(max_examples=25, deadline=None)
+def test_windows_add_up(windows):
+    parts, size, jump = [], 1, 1
+    for kernel, stride, dilation, is_pool in windows:
+        kind = nn.MaxPool1d if is_pool else lambda *args, **kwargs: nn.Conv1d(1, 1, *args, **kwargs)
+        parts.append(kind(kernel, stride=stride, dilation=dilation))
+        size, jump = size + (kernel - 1) * dilation * jump, jump * stride
+    model = Sequential([Input((1, size + jump)), layers.TorchModule(nn.Sequential(*parts))])
+
+    assert fields_of(model) == [(size,)]
 
 
 def test_alexnet_sees_what_its_strides_make_it_see():
