@@ -149,8 +149,8 @@ class ModelCheckpoint(MonitorCallback):
         path = self._path(epoch, batch, logs)
         if is_main_process():
             path.parent.mkdir(parents=True, exist_ok=True)
-        save = self.model.save_weights if self.save_weights_only else self.model.save
-        save(str(path))
+            save = self.model.save_weights if self.save_weights_only else self.model.save
+            save(str(path))
         self.last_path = path
         if is_main_process():
             self._forget_old(path)

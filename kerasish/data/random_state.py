@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kerasish.data.feed import mix_seed
+
 
 def random_state() -> dict[str, Any]:
     """The states of torch's (the CPU's and each GPU's), NumPy's and Python's global generators."""
@@ -45,3 +47,12 @@ def generators_in(holders: Iterable[Any]) -> list[torch.Generator]:
             if isinstance(value, torch.Generator):
                 found[id(value)] = value
     return list(found.values())
+
+
+def seed_process(seed: int, number: int) -> None:
+    """Give one of several processes random numbers of its own; number 0 keeps those it has."""
+    if number:
+        mixed = mix_seed(seed, number)
+        torch.manual_seed(mixed)
+        np.random.seed(mixed % 2**32)  # noqa: NPY002
+        python_random.seed(mixed)

@@ -26,7 +26,8 @@ def speaks_torchmetrics(identifier: Any) -> bool:
 class TorchMetric(Metric):
     """A metric that speaks torchmetrics' protocol: `update(preds, target)`, `compute()`, `reset()`.
 
-    It follows the device of its data, and synchronises processes by itself.
+    It follows the device of its data. Several processes are added up when asked, not whenever one
+    of them looks at the value.
 
     Args:
         metric: The foreign metric.
@@ -36,6 +37,8 @@ class TorchMetric(Metric):
     def __init__(self, metric: Any, name: str | None = None) -> None:
         super().__init__(name=name or snake_case(type(metric).__name__))
         self.metric = metric
+        if hasattr(metric, "sync_on_compute"):
+            metric.sync_on_compute = metric._to_sync = False
         better = getattr(metric, "higher_is_better", None)
         self.direction = None if better is None else ("up" if better else "down")
         # Its classification metrics refuse class indices that travel as floats.
@@ -76,7 +79,9 @@ class TorchMetric(Metric):
         return self
 
     def merge_processes(self, group: Any = None) -> None:
-        """Nothing: the metric adds up processes by itself when it computes."""
+        """Add up the state of all processes, where `torch.distributed` is in use."""
+        if hasattr(self.metric, "sync"):
+            self.metric.sync(process_group=group)
 
     def get_config(self) -> dict[str, Any]:
         """The metric itself and the name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from kerasish.describe import describe, suggest
 from kerasish.optimizers import Optimizer
+from kerasish.training import parallel
 
 PRECISIONS = ("float32", "bfloat16-mixed", "float16-mixed", "float64")
 MEMORY_FORMATS = {
@@ -35,6 +37,7 @@ class Recipe:
     accumulate_steps: int = 1
     clip_norm: float | None = None
     lr_multipliers: Mapping[str, float] | None = None
+    data_parallel: str | None = None
     ignored: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class Recipe:
             raise ValueError(
                 f"compile: `clip_norm` must be positive, got {describe(self.clip_norm)}."
             )
+        parallel.check_kind(self.data_parallel)
         self.torch_device()
 
     def torch_device(self) -> torch.device:
@@ -68,7 +72,9 @@ class Recipe:
         """
         name = {"gpu": "cuda"}.get(str(self.device), str(self.device))
         if name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cuda" and self.data_parallel == "ddp" and "LOCAL_RANK" in os.environ:
+            name = f"cuda:{os.environ['LOCAL_RANK']}"
         try:
             device = torch.device(name)
         except RuntimeError as error:

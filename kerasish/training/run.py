@@ -6,7 +6,7 @@ from typing import Any
 
 from kerasish.callbacks import CallbackList
 from kerasish.callbacks.console import say
-from kerasish.training import loop, resume
+from kerasish.training import loop, parallel, resume
 from kerasish.training.step import StepPlan, make_train_step
 from kerasish.training.timings import Timings, advise
 from kerasish.training.tracker import Tracker
@@ -39,6 +39,14 @@ class Run:
         listeners: CallbackList,
     ) -> None:
         self.model, self.plan, self.tracker = model, plan, tracker
+        self.is_shared = parallel.is_shared(model._recipe.data_parallel)
+        if plan is not None:
+            plan.feed = passes.feed
+        elif self.is_shared:
+            raise ValueError(
+                'fit: data_parallel="ddp" cannot average the gradients of a train_step of your '
+                "own; override compute_loss instead, or average them in train_step and leave it out."
+            )
         self.passes, self.validation = passes, validation
         self.validation_freq, self.listeners = validation_freq, listeners
         self.logs: dict[str, Any] = {}
@@ -69,6 +77,9 @@ class Run:
             if logs is None:
                 break
             self.logs, backup = logs, None
+            if self.is_shared:
+                # One that went on alone would wait for the others forever.
+                self.model.stop_training = parallel.any_process(self.model.stop_training)
             if keeper is not None:
                 keeper.save_epoch(epoch)
         self.is_finished = True
@@ -121,6 +132,8 @@ class Run:
                 model, batches, self.step, tracker, self.listeners, timings, first
             )
         with timings.within("metrics"):
+            if self.is_shared:
+                tracker.merge_processes()
             return seen, {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def capture(self, epoch: int, batch: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kerasish.data.arrays import map_leaves
 from kerasish.layers.holder import added_losses
+from kerasish.training import parallel
 from kerasish.training.objective import Objective
 from kerasish.training.placement import autocast, input_caster
 from kerasish.training.recipe import Recipe
@@ -40,6 +42,12 @@ class StepPlan:
         is_half = recipe.precision == "float16-mixed"
         self.scaler = torch.amp.GradScaler(device.type) if is_half else None
         takes_integers = getattr(model, "takes_integers", False)
+        self.feed: Any = None  # what is trained on
+        self.is_shared = parallel.is_shared(recipe.data_parallel)
+        self._averaging: tuple[list[int], Any] | None = None
+        self._on_all_gpus: Any = None
+        if recipe.data_parallel == "dp" and parallel.has_gpus(device):
+            self._on_all_gpus = parallel.on_all_gpus(model, self._call)
         self.cast = input_caster(recipe, takes_integers or hasattr(model, "_input_dtypes"))
 
     @property
@@ -48,6 +56,8 @@ class StepPlan:
         recipe, model = self.recipe, self.model
         return (
             recipe.precision == "float32"
+            and not self.is_shared
+            and self._on_all_gpus is None
             and recipe.accumulate_steps == 1
             and recipe.clip_norm is None
             and recipe.memory_format is None
@@ -64,9 +74,29 @@ class StepPlan:
         """The model's outputs and their masks, under the recipe's precision."""
         x = self.cast(x)
         with autocast(self.recipe, self.device):
-            if self.has_masks:
-                return self.model.forward_with_masks(x)
-            return self.model.compiled_forward(x), None
+            if self._on_all_gpus is not None:
+                return self._on_all_gpus(x)
+            return self._call(self.model, x)
+
+    def _call(self, model: Any, x: Any) -> tuple[Any, Any]:
+        if self.has_masks:
+            return model.forward_with_masks(x)
+        return model.compiled_forward(x), None
+
+    def training_forward(self) -> Callable[[Any], tuple[Any, Any]]:
+        """What a training step calls as `run_model`; several processes average gradients by it."""
+        if not self.is_shared or self.recipe.accumulate_steps > 1:
+            return self.run_model
+        learning = [id(p) for p in self.model.parameters() if p.requires_grad]
+        if self._averaging is None or self._averaging[0] != learning:
+            self._averaging = learning, parallel.averaging(self.model, self.run_model)
+        return self._averaging[1]
+
+    def rows_of(self, y_pred: Any) -> tuple[int, float]:
+        """This process's rows in a batch, and the mean of all processes."""
+        rows = None if self.feed is None else self.feed.rows
+        own = _rows(y_pred)
+        return (own, own) if rows is None else rows
 
     def loss_of(self, x: Any, y: Any, y_pred: Any, weight: Any, mask: Any) -> Tensor:
         """The total loss: the objective's, what layers added, and the weights' penalties."""
@@ -126,7 +156,8 @@ class FullTrainStep:
         self.parameters = [p for p in plan.model.parameters() if p.requires_grad]
         self.scaler = plan.scaler
         self.pending = 0  # batches whose gradients wait for the update
-        self.pending_rows = 0
+        self.pending_rows: float = 0
+        self.forward = plan.training_forward()
 
     def state_dict(self) -> dict[str, Any]:
         """What is waiting for the update, and the scale of the loss."""
@@ -144,20 +175,31 @@ class FullTrainStep:
         plan = self.plan
         if added_losses.any:
             plan.model.clear_losses()
-        y_pred, mask = plan.run_model(x)
+        y_pred, mask = self.forward(x)
         loss = plan.loss_of(x, y, y_pred, weight, mask)
-        self.backward(loss, _rows(y_pred))
+        own, mean = plan.rows_of(y_pred)
+        self.backward(loss, own, mean)
         self.pending += 1
         if self.pending == plan.recipe.accumulate_steps:
             self.finish()
-        return loss.detach(), detached(y_pred), y, weight, mask
+        kept = loss.detach(), detached(y_pred), y, weight, mask
+        # A row that a process took only to take part in the last batch does not count.
+        return kept if own else (kept[0], *map_leaves(lambda t: t[:0], kept[1:]))
 
-    def backward(self, loss: Tensor, rows: int) -> None:
-        """Add this batch's gradients, weighted by its rows where several are accumulated."""
+    def backward(self, loss: Tensor, own: int, mean: float) -> None:
+        """Add this batch's gradients.
+
+        Args:
+            loss: The mean over this process's rows.
+            own: How many those are.
+            mean: How many a process has on average.
+        """
+        # Weighted by rows, so that a short last batch counts as it would in the big batch.
         if self.plan.recipe.accumulate_steps > 1:
-            # Weighted by rows, so that a short last batch counts as it would in the big batch.
-            loss = loss * rows
-            self.pending_rows += rows
+            loss = loss * own
+            self.pending_rows += mean
+        elif own != mean:
+            loss = loss * (own / mean)
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
         self.optimizer.scale_loss(loss).backward()
@@ -169,6 +211,8 @@ class FullTrainStep:
         recipe = self.plan.recipe
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
+        if self.plan.is_shared and recipe.accumulate_steps > 1:
+            parallel.average_gradients(self.parameters)
         if self.pending_rows:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
             torch._foreach_mul_(gradients, 1.0 / self.pending_rows)  # type: ignore[attr-defined]

@@ -50,9 +50,14 @@ class Tracker:
         """Take what is kept into the metrics."""
         if not self.kept:
             return
-        kept, self.kept = list(self.kept), self.kept
+        kept, sizes = list(self.kept), [_rows(entry[1]) for entry in self.kept]
         self.kept.clear()
-        sizes = [_rows(entry[1]) for entry in kept]
+        if 0 in sizes:
+            # Of several processes, one had nothing to do in the last batch.
+            kept = [entry for entry, size in zip(kept, sizes, strict=True) if size]
+            sizes = [size for size in sizes if size]
+            if not kept:
+                return
         losses = torch.stack([entry[0] for entry in kept])
         weights = torch.tensor(sizes, dtype=losses.dtype, device=losses.device)
         self.objective.total.update_state(losses, sample_weight=weights)
@@ -84,6 +89,12 @@ class Tracker:
                     metric.update_state(y, y_pred)
                 else:
                     metric.update_state(y, y_pred, sample_weight=w)
+
+    def merge_processes(self) -> None:
+        """Add up what all processes have seen; every process must call it, once."""
+        self.reduce()
+        for metric in self.objective.all_metrics:
+            metric.merge_processes()
 
     def results(self) -> dict[str, Any]:
         """The present value of each metric as a tensor, by name; dict results are spread out."""
