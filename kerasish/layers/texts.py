@@ -55,6 +55,8 @@ def as_texts(value: Any, who: str, encoding: str = "utf-8") -> Texts:
     """
     if isinstance(value, Texts):
         return value
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, (str, bytes)):
         return Texts(_decoded([value], who, encoding), ())
     items = _one_level(value, who)
