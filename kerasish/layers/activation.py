@@ -113,6 +113,8 @@ class PReLU(Layer):
 
     alpha: nn.Parameter
 
+    is_transparent = True
+
     def __init__(
         self,
         alpha_initializer: Any = "Zeros",

@@ -241,6 +241,7 @@ class Embedding(Layer):
     """
 
     takes_integers = True
+    is_transparent = True
     embedding: nn.Embedding
 
     def __init__(

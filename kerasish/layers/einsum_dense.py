@@ -52,6 +52,8 @@ class EinsumDense(Layer):
     kernel: nn.Parameter
     bias: nn.Parameter | None
 
+    is_transparent = True
+
     def __init__(
         self,
         equation: str,
