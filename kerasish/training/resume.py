@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import methodcaller
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from kerasish.callbacks import BackupAndRestore, CallbackList
 from kerasish.callbacks.console import say
+from kerasish.data.arrays import map_leaves
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.metrics import Metric
 from kerasish.random import SeedGenerator
@@ -178,11 +180,12 @@ def _renamed(state: Any, names: dict[str, str]) -> Any:
 
 
 def weights_of(model: Any) -> dict[str, Any]:
-    """The `state_dict`, and the buffers and gradients that it leaves out."""
+    """The `state_dict`, and the buffers, recurrent states and gradients that it leaves out."""
     saved = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
     return {
         "saved": saved,
         "buffers": {name: b for name, b in model.named_buffers() if name not in saved},
+        "carried": [layer.states for layer in _carrying(model)],
         "gradients": {n: p.grad for n, p in model.named_parameters() if p.grad is not None},
     }
 
@@ -190,18 +193,23 @@ def weights_of(model: Any) -> dict[str, Any]:
 def load_weights(model: Any, state: dict[str, Any]) -> None:
     """Put back what `weights_of` took."""
     model.load_state_dict(state["saved"], strict=False)
+    buffers = dict(model.named_buffers())
     for name, value in state["buffers"].items():
-        owner, _, short = name.rpartition(".")
-        module = model.get_submodule(owner)
-        known = module._buffers.get(short)
-        if known is not None and known.shape == value.shape:
-            known.copy_(value)
-        else:
-            # Such as the states that a stateful recurrent layer carries: made by the first batch.
-            module.register_buffer(short, value, persistent=False)
+        if name in buffers and buffers[name].shape == value.shape:
+            buffers[name].copy_(value)
+    for layer, states in zip(_carrying(model), state["carried"], strict=False):
+        layer.reset_state()
+        if states is not None:
+            device = next(layer.parameters()).device
+            layer.carry(map_leaves(methodcaller("to", device), states))
     for name, parameter in model.named_parameters():
         gradient = state["gradients"].get(name)
         parameter.grad = None if gradient is None else gradient.to(parameter.device)
+
+
+def _carrying(model: torch.nn.Module) -> list[Any]:
+    """The layers that start each batch from where the last one ended."""
+    return [m for m in model.modules() if getattr(m, "stateful", False) and hasattr(m, "carry")]
 
 
 def training_state(run: Any) -> dict[str, Any]:
