@@ -33,6 +33,7 @@ from kerasish.variables import Variable
 
 if TYPE_CHECKING:
     from kerasish import (
+        applications,
         backend,
         datasets,
         dtype_policies,
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 
 # Imported when first used, so that `import kerasish` stays light.
 _LAZY = (
+    "applications",
     "backend",
     "datasets",
     "dtype_policies",
@@ -78,6 +80,7 @@ __all__ = [
     "Sequential",
     "Variable",
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",

@@ -1,0 +1,209 @@
+"""Pretrained weights: found by name, downloaded or read, and fitted into a backbone and a head."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor, nn
+
+from kerasish.applications.backbone import Backbone
+from kerasish.describe import describe, suggest
+from kerasish.saving.tensors import read_tensors
+
+State = dict[str, Tensor]
+
+_HASHED = re.compile(r"-[a-f0-9]{8,}\.")
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
+
+
+def weights_enum(architecture: str) -> Any:
+    """Torchvision's list of weights for an architecture."""
+    from torchvision import models
+
+    return models.get_model_weights(architecture)
+
+
+def read_weights(name: str, architecture: str, weights: Any) -> State | None:
+    """The state dict that `weights` means; `None` for new weights.
+
+    Args:
+        name: The network's name, for messages.
+        architecture: torchvision's name of it.
+        weights: `None`, `"imagenet"`, torchvision's enum or its name, a path or an address.
+
+    Raises:
+        ValueError: If the name is unknown, or the file holds no weights.
+        FileNotFoundError: If there is no such file.
+        ConnectionError: If a download fails; the message says which file to put where.
+    """
+    if weights is None:
+        return None
+    if isinstance(weights, str) and weights.startswith(("http://", "https://", "file://")):
+        return _download(name, weights)
+    if isinstance(weights, os.PathLike) or _looks_like_a_file(weights):
+        return _read_file(name, Path(weights))
+    return _download(name, _find_weights(name, architecture, weights).url)
+
+
+def _looks_like_a_file(weights: Any) -> bool:
+    return isinstance(weights, str) and (
+        weights.endswith((".pth", ".pt", ".safetensors")) or os.sep in weights
+    )
+
+
+def _find_weights(name: str, architecture: str, weights: Any) -> Any:
+    known = weights_enum(architecture)
+    if isinstance(weights, known):
+        return weights
+    if isinstance(weights, str):
+        short = weights.removeprefix(f"{known.__name__}.")
+        if short.lower() in ("imagenet", "default"):
+            return known.DEFAULT
+        if short in known.__members__:
+            return known[short]
+    names = ["imagenet", *known.__members__]
+    raise ValueError(
+        f"{name}: `weights` must be one of {names}, a .pth or .safetensors file, an address or "
+        f"None; got {describe(weights)}{suggest(weights, names)}."
+    )
+
+
+def _download(name: str, url: str) -> State:
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = Path(urlparse(url).path).name
+    try:
+        if not (folder / file).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            found = _HASHED.search(file)
+            prefix = found[0][1:-1] if found else None
+            torch.hub.download_url_to_file(url, str(folder / file), hash_prefix=prefix)
+    except (URLError, OSError, RuntimeError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it is the open answer of the server, too
+        raise ConnectionError(
+            f"{name}: the weights could not be downloaded ({error}). Put the file {file} (from "
+            f"{url}) into {folder}, or give its path as `weights=`, or pass weights=None."
+        ) from error
+    return _read_file(name, folder / file)
+
+
+def _read_file(name: str, path: Path) -> State:
+    if not path.exists():
+        raise FileNotFoundError(f"{name}: there is no weights file {path}.")
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{name}: {path} is damaged, or holds more than tensors ({_first_line(error)}). "
+            "Delete it and download it again, or save a state_dict."
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{name}: {path} holds no state_dict, but {describe(state)}.")
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def load_backbone(backbone: Backbone, state: State) -> State:
+    """Load a torchvision state dict into a backbone.
+
+    Args:
+        backbone: What takes the weights.
+        state: Weights of the whole network.
+
+    Returns:
+        Those of its last layer: `weight`, and `bias` where it has one.
+
+    Raises:
+        ValueError: If names or shapes do not fit; nothing is changed then.
+    """
+    state = _with_current_names(backbone, state)
+    head_prefix = f"{backbone.head_path}."
+    head = {k.removeprefix(head_prefix): v for k, v in state.items() if k.startswith(head_prefix)}
+    own = backbone.module.state_dict()
+    rest = {key: value for key, value in state.items() if not key.startswith(head_prefix)}
+    if backbone.output_kind == "map":
+        # The classifier is not there, and auxiliary ones never are.
+        tops = {key.split(".")[0] for key in own}
+        classifier = {"classifier", "fc", "head", "heads"} - tops
+        rest = {key: value for key, value in rest.items() if key.split(".")[0] not in classifier}
+    rest = fit_positions(backbone.module, rest)
+    _check(backbone.name, own, rest)
+    # Versions of modules: without them, MNASNet takes the file for one of its first version.
+    rest = OrderedDict(rest)
+    rest._metadata = own._metadata  # type: ignore[attr-defined]
+    backbone.module.load_state_dict(rest)
+    return head
+
+
+def _with_current_names(backbone: Backbone, state: State) -> State:
+    auxiliary = ("aux1.", "aux2.", "AuxLogits.")
+    named: State = {}
+    for key, value in state.items():
+        key = key.removeprefix("module.")
+        if backbone.architecture.startswith("densenet"):
+            # As in torchvision: the published files are older than the names.
+            old = _OLD_DENSENET.match(key)
+            key = old[1] + old[2] if old else key
+        if not key.startswith(auxiliary):
+            named[key] = value
+    return named
+
+
+def fit_positions(module: nn.Module, state: State) -> State:
+    """Position embeddings for the network's image size, interpolated from the file's."""
+    embedding = state.get("encoder.pos_embedding")
+    if embedding is None or not hasattr(module, "class_token"):
+        return state
+    if embedding.shape == module.encoder.pos_embedding.shape:  # type: ignore[union-attr]
+        return state
+    from torchvision.models.vision_transformer import interpolate_embeddings
+
+    size, patch = module.image_size, module.patch_size
+    return dict(interpolate_embeddings(size, patch, state))  # type: ignore[arg-type]
+
+
+def _check(name: str, own: State, given: State) -> None:
+    counters = {key for key in own if key.endswith("num_batches_tracked")}
+    missing = [key for key in own if key not in given and key not in counters]
+    unexpected = [key for key in given if key not in own]
+    misshapen = [
+        f"{key} {tuple(given[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in given and given[key].shape != own[key].shape
+    ]
+    for counter in counters - given.keys():
+        given[counter] = own[counter]
+    problems = [
+        f"{label}: {_some(keys)}"
+        for label, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", misshapen),
+        )
+        if keys
+    ]
+    if problems:
+        raise ValueError(
+            f"{name}: the weights do not fit. " + "; ".join(problems) + ". Nothing was loaded."
+        )
+
+
+def _some(keys: list[str], limit: int = 3) -> str:
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return ", ".join(keys[:limit]) + more
