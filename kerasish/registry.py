@@ -19,6 +19,7 @@ import torch
 
 from kerasish.config import DTypePolicy, as_dtype, dtype_name
 from kerasish.describe import describe, suggest
+from kerasish.stock_modules import make_stock, stock_config
 
 PUBLIC_MODULES = (
     "activations",
@@ -163,6 +164,8 @@ def _serialize_name(obj: Any) -> dict:
 def _serialize_instance(obj: Any) -> dict:
     cls = type(obj)
     if not hasattr(obj, "get_config"):
+        if (config := stock_config(obj)) is not None:
+            return {"class_name": "__torch_nn__", "config": config}
         raise NotSerializableError(
             f"{describe(obj)} has no get_config(), so no file can describe it. "
             "Give its class get_config() and @kerasish.register, or save only the weights with "
@@ -193,6 +196,7 @@ _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
         np.array(config["value"], dtype=config["dtype"])
     ),
     "__policy__": lambda config, custom: DTypePolicy(config),
+    "__torch_nn__": lambda config, custom: make_stock(config),
 }
 
 
@@ -254,22 +258,38 @@ def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> 
     )
 
 
+# They call, keep or change what they are given instead of computing a tensor.
+_CALLERS = {
+    "apply_",
+    "attrgetter",
+    "call",
+    "itemgetter",
+    "map2_",
+    "map_",
+    "methodcaller",
+    "module_load",
+    "register_hook",
+    "register_post_accumulate_grad_hook",
+    "share_memory_",
+}
+
+
 @functools.cache
 def _torch_names() -> dict[Any, str]:
     """Functions that take tensors, by name: the only torch functions a file may name."""
-    names = {}
+    names: dict[Any, str] = {}
     for function in torch.overrides.get_testing_overrides():
         label = torch.overrides.resolve_name(function)
         if label is not None and "__get__" not in label and "__set__" not in label:
             names[function] = label
-    names.update(
-        {getattr(operator, name): f"operator.{name}" for name in operator.__all__ if name != "call"}
-    )
+    names.update({getattr(operator, name): f"operator.{name}" for name in operator.__all__})
     for name in dir(torch.Tensor):
         method = getattr(torch.Tensor, name)
         if not name.startswith("_") and callable(method):
             names.setdefault(method, f"torch.Tensor.{name}")
-    return names
+    return {
+        function: name for function, name in names.items() if name.split(".")[-1] not in _CALLERS
+    }
 
 
 def torch_function_name(function: Any) -> str | None:

@@ -21,7 +21,7 @@ README = ROOT / "README.md"
 # as the neighbours do not import it back.
 RANKS = [
     {"describe", "config"},
-    {"registry"},
+    {"registry", "stock_modules"},
     {"activations", "constraints", "custom_objects", "dtype_policies", "initializers", "random"}
     | {"regularizers", "tree", "variables"},
     {"losses", "metrics", "optimizers", "schedules"},

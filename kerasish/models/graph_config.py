@@ -68,6 +68,8 @@ def graph_from_config(
         if "layer" in target:
             values.append(layers[target["layer"]](*args, **kwargs))
         elif "attribute" in target:
+            if args[1].startswith("_"):
+                raise ValueError(f"The file names the attribute '{args[1]}', which is private.")
             values.append(record(getattr, args, kwargs))
         else:
             values.append(record(target["function"], args, kwargs))

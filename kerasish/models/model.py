@@ -221,6 +221,8 @@ class ModuleModel(Model):
         self.takes_integers = any(
             isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in module.modules()
         )
+        if self.sublayers() == [] and not any(map(torch.nn.parameter.is_lazy, module.parameters())):
+            self._finish_build()  # its weights are there
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Call the module."""

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from kerasish.describe import suggest
+from kerasish.layers.base import Layer
+from kerasish.layers.naming import snake_case
 from kerasish.registry import NotSerializableError, deserialize, serialize
 from kerasish.saving.archive import Archive, read_archive, write_archive
 from kerasish.saving.plain import flatten, unflatten
@@ -201,6 +203,65 @@ def _zeros(shapes: Any) -> list[Any]:
     return [fill(item) for item in shapes]
 
 
+def _under_own_names(
+    model: Any, own: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The file's tensors under the model's keys, where only automatic numbers differ.
+
+    The second model that a program builds has `dense_2` and `dense_3` where the first had `dense`
+    and `dense_1`.
+    """
+
+    def is_automatic(path: str) -> bool:
+        module = model.get_submodule(path)
+        base = snake_case(type(getattr(module, "module", module)).__name__)
+        kinds = {base, snake_case(type(module).__name__)}
+        return isinstance(module, Layer) and _numbered(module.name)[0] in kinds
+
+    def match(own_keys: list[list[str]], keys: list[list[str]], path: str) -> None:
+        pairs = _paired([key[0] for key in own_keys], [key[0] for key in keys])
+        for head in dict.fromkeys(key[0] for key in keys):
+            mine = pairs.get(head, head)
+            inner = [key[1:] for key in own_keys if key[0] == mine]
+            whole = f"{path}{mine}"
+            if mine != head and not ([] not in inner and is_automatic(whole)):
+                mine, inner = head, [key[1:] for key in own_keys if key[0] == head]
+            names[(path, head)] = mine
+            theirs = [key[1:] for key in keys if key[0] == head]
+            if inner and [] not in inner and [] not in theirs:
+                match(inner, theirs, f"{path}{mine}.")
+
+    names: dict[tuple[str, str], str] = {}
+    match([key.split(".") for key in own], [key.split(".") for key in state], "")
+
+    def renamed(key: str) -> str:
+        path = ""
+        for part in key.split("."):
+            path += names.get((path, part), part) + "."
+        return path[:-1]
+
+    return {renamed(key): value for key, value in state.items()}
+
+
+def _paired(own: list[str], given: list[str]) -> dict[str, str]:
+    """For each group of names that differ in their number only, which one is which."""
+    groups: dict[str, tuple[dict, dict]] = {}
+    for side, names in enumerate((own, given)):
+        for name in names:
+            base, number = _numbered(name)
+            groups.setdefault(base, ({}, {}))[side][number] = name
+    pairs = {}
+    for mine, theirs in groups.values():
+        if len(mine) == len(theirs):
+            pairs |= {theirs[b]: mine[a] for a, b in zip(sorted(mine), sorted(theirs), strict=True)}
+    return pairs
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    base, _, number = name.rpartition("_")
+    return (base, int(number)) if base and number.isdigit() else (name, 0)
+
+
 def _load_state(
     model: Any, state: Mapping[str, Tensor], source: str, skip_mismatch: bool = False
 ) -> None:
@@ -210,6 +271,8 @@ def _load_state(
         ValueError: If names or shapes do not fit, unless `skip_mismatch`.
     """
     own = model.state_dict()
+    if own.keys() != state.keys():
+        state = _under_own_names(model, own, state)
     missing = [key for key in own if key not in state]
     extra = [key for key in state if key not in own]
     wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
