@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -282,7 +283,8 @@ def draw(table: Table, width: int) -> None:
     from rich.text import Text
 
     heads = [name.split() for name, _ in table.columns]
-    cells = fit([heads, *table.lines], width, gap=3, border=4)
+    breakable = [i for i, (_, right) in enumerate(table.columns) if not right]
+    cells = fit([heads, *table.lines], width, gap=3, border=4, breakable=breakable)
     drawing = Drawing(show_lines=True)
     for lines, (_, right) in zip(cells[0], table.columns, strict=True):
         name = "\n".join(lines)
@@ -296,7 +298,13 @@ def draw(table: Table, width: int) -> None:
         console.print(Text(f" {line}"))
 
 
-def fit(rows: list[list[Cell]], width: int, gap: int, border: int = 0) -> list[list[list[str]]]:
+def fit(
+    rows: list[list[Cell]],
+    width: int,
+    gap: int,
+    border: int = 0,
+    breakable: Sequence[int] = (),
+) -> list[list[list[str]]]:
     """Join the parts of the cells into lines, breaking the widest columns until the rows fit.
 
     Args:
@@ -304,6 +312,7 @@ def fit(rows: list[list[Cell]], width: int, gap: int, border: int = 0) -> list[l
         width: What the columns, gaps and borders may take together.
         gap: The space between two columns.
         border: The space that the outer edges take.
+        breakable: The columns whose words may be broken where nothing else helps.
 
     Returns:
         For each row and column, its lines.
@@ -317,7 +326,16 @@ def fit(rows: list[list[Cell]], width: int, gap: int, border: int = 0) -> list[l
         if not any(slack):
             break
         limits[slack.index(max(slack))] -= 1
-    return [[_lines(cell, limit) for cell, limit in zip(row, limits, strict=True)] for row in rows]
+    while sum(limits) > room and any(limits[i] > 8 for i in breakable):
+        widest = max(breakable, key=limits.__getitem__)
+        limits[widest] -= 1
+    return [
+        [
+            [piece for line in _lines(cell, limit) for piece in _broken(line, limit)]
+            for cell, limit in zip(row, limits, strict=True)
+        ]
+        for row in rows
+    ]
 
 
 def _lines(cell: Cell, limit: int) -> list[str]:
@@ -329,6 +347,19 @@ def _lines(cell: Cell, limit: int) -> list[str]:
         else:
             lines.append(part)
     return lines
+
+
+def _broken(line: str, limit: int) -> list[str]:
+    """A line in pieces, broken after underscores and commas and between the words of a class."""
+    if len(line) <= limit:
+        return [line]
+    indent = " " * min(len(line) - len(line.lstrip()), limit // 2)
+    pieces = [indent]
+    for word in re.split(r"(?<=[_(])|(?<=, )|(?<=[a-z])(?=[A-Z])", line.strip()):
+        if len((pieces[-1] + word).rstrip()) > limit and pieces[-1].strip():
+            pieces.append(indent)
+        pieces[-1] += word
+    return [piece.rstrip() for piece in pieces]
 
 
 def _padded(row: list[list[str]]) -> list[list[str]]:

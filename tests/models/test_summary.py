@@ -354,6 +354,17 @@ def test_terminal_gets_a_drawn_table(monkeypatch):
     assert "Total params: 216,650" in lines[-3]
 
 
+def test_narrow_terminal_breaks_names_at_their_joints(capsys):
+    draw(make_table(long_names(), show_trainable=True, show_macs=True), 80)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    cells = [line.split("│")[1].strip() for line in lines if line.startswith("│")]
+    names = "".join(cells)
+    assert "a_layer_whose_name_goes_on_and_on_and_on(Dense)" in names
+    assert "they_meet_here_in_the_end(Concatenate)" in names
+
+
 def test_drawn_table_does_not_read_names_as_markup(capsys):
     model = Sequential([Input((2,)), layers.Dense(1, name="[bold]dense[/bold]")])
 
