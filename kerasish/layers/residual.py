@@ -27,6 +27,8 @@ Shape = tuple[int | None, ...]
 class _Chain(Layer):
     """Layers one after the other; children are named `0`, `1`, … as in `nn.Sequential`."""
 
+    is_transparent = True
+
     def __init__(self, layers: Any) -> None:
         super().__init__()
         for index, layer in enumerate(layers):
@@ -79,6 +81,8 @@ class Residual(ChannelLayer):
 
     Reference: He et al. (2015), "Deep Residual Learning for Image Recognition".
     """
+
+    is_transparent = True
 
     def __init__(
         self,
@@ -215,6 +219,8 @@ class Highway(ChannelLayer):
     Reference: Srivastava et al. (2015), "Highway Networks".
     """
 
+    is_transparent = True
+
     def __init__(
         self,
         block: Any = None,
@@ -295,6 +301,8 @@ class Branches(ChannelLayer):
         >>> module.compute_output_shape((None, 3, 28, 28))
         (None, 24, 28, 28)
     """
+
+    is_transparent = True
 
     def __init__(
         self, branches: Any, merge: Any = None, *, data_format: str | None = None, **kwargs: Any
