@@ -11,7 +11,9 @@ from kerasish.layers.augmentation.color import (
     RandomSharpness,
 )
 from kerasish.layers.augmentation.cropping import RandomCrop, RandomResizedCrop, RandomShortSide
+from kerasish.layers.augmentation.distortion import RandomElasticTransform, RandomLensDistortion
 from kerasish.layers.augmentation.draws import Draws, sample_context
+from kerasish.layers.augmentation.foreign import TorchTransform
 from kerasish.layers.augmentation.geometry import (
     GeometricLayer,
     RandomFlip,
@@ -22,29 +24,49 @@ from kerasish.layers.augmentation.geometry import (
     RandomZoom,
 )
 from kerasish.layers.augmentation.jitter import PCAColorJitter, RandomColorJitter
+from kerasish.layers.augmentation.mixing import CutMix, MixUp
+from kerasish.layers.augmentation.pipeline import Pipeline, RandomApply, RandomChoice
+from kerasish.layers.augmentation.policies import AugMix, AutoAugment, RandAugment, TrivialAugment
+from kerasish.layers.augmentation.preview import preview
+from kerasish.layers.augmentation.recipes import cifar_recipe, resnet_recipe
 from kerasish.layers.augmentation.tone import (
+    AutoContrast,
+    Equalization,
     RandomErasing,
     RandomGaussianBlur,
     RandomInvert,
     RandomPosterization,
+    Solarization,
 )
 
 __all__ = [
+    "AugMix",
     "AugmentationLayer",
+    "AutoAugment",
+    "AutoContrast",
+    "CutMix",
     "Draws",
+    "Equalization",
     "GeometricLayer",
+    "MixUp",
     "PCAColorJitter",
+    "Pipeline",
+    "RandAugment",
+    "RandomApply",
     "RandomBrightness",
+    "RandomChoice",
     "RandomColorDegeneration",
     "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
+    "RandomElasticTransform",
     "RandomErasing",
     "RandomFlip",
     "RandomGaussianBlur",
     "RandomGrayscale",
     "RandomHue",
     "RandomInvert",
+    "RandomLensDistortion",
     "RandomPerspective",
     "RandomPosterization",
     "RandomResizedCrop",
@@ -55,5 +77,11 @@ __all__ = [
     "RandomShortSide",
     "RandomTranslation",
     "RandomZoom",
+    "Solarization",
+    "TorchTransform",
+    "TrivialAugment",
+    "cifar_recipe",
+    "preview",
+    "resnet_recipe",
     "sample_context",
 ]

@@ -26,6 +26,7 @@ from kerasish.layers.augmentation.parts import (
     to_float,
     to_type_of,
 )
+from kerasish.layers.augmentation.preview import preview
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.random import SeedGenerator
@@ -224,6 +225,10 @@ class AugmentationLayer(Layer):
         y = box_formats.clip(y if corners.dim() == 3 else y[0], new_size)
         return box_formats.from_corners(self, y, boxes, new_size)
 
+    def preview(self, images: Any, path: Any = None, **kwargs: Any) -> Any:
+        """Draw originals and variants; see `augmentation.preview`."""
+        return preview(self, images, path, **kwargs)
+
     # Randomness
 
     def _next_draws(self, batch: int, device: torch.device) -> Draws:
@@ -244,7 +249,7 @@ class AugmentationLayer(Layer):
         places = torch.arange(batch, device=device)
         if device.type != "meta" and type(places) is Tensor:  # not while shapes are worked out
             self.seeds.state = start, calls + 1
-        return Draws(sample_keys(places, start, salt, calls, *_whereabouts()))
+        return Draws(sample_keys(places, start, salt, calls, *process_numbers()))
 
     def _look_at_range(self, images: Tensor) -> None:
         """Warn once where the pixels' scale is not the one that the layer was made for."""
@@ -275,7 +280,7 @@ def _full_precision(device: str) -> AbstractContextManager:
     return torch.autocast(device, enabled=False)
 
 
-def _whereabouts() -> list[int]:
+def process_numbers() -> list[int]:
     """Numbers that differ between processes, which otherwise would all draw alike."""
     numbers = []
     worker = torch.utils.data.get_worker_info()

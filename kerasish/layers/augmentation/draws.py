@@ -149,22 +149,22 @@ class Draws:
         """1 or -1: (batch,)."""
         return 1.0 - 2.0 * self.integers(0, 1).to(torch.float32)
 
-    def gamma(self, alpha: float, shape: Sequence[int] = ()) -> Tensor:
-        """Gamma-distributed with scale 1: (batch, *shape)."""
+    def gamma(self, alpha: float | Tensor, shape: Sequence[int] = ()) -> Tensor:
+        """Gamma-distributed with scale 1: (batch, *shape). `alpha` may differ by sample."""
         # Marsaglia and Tsang 2000, with a fixed number of tries: each fails in less than one case
         # in twenty, and how many numbers a sample uses must not depend on their values.
         tries = 8
-        boosted = alpha if alpha >= 1.0 else alpha + 1.0
-        d = boosted - 1.0 / 3.0
+        alpha = torch.as_tensor(alpha, dtype=torch.float32, device=self.keys.device)
+        alpha = alpha.expand(len(self.keys)).reshape(-1, *[1] * len(shape))
+        d = torch.where(alpha < 1.0, alpha + 1.0, alpha)[..., None] - 1.0 / 3.0
         x, u = self.normal((*shape, tries)), self.uniform(shape=(*shape, tries))
-        v = (1.0 + x / math.sqrt(9.0 * d)).clamp(min=1e-12) ** 3
+        v = (1.0 + x / torch.sqrt(9.0 * d)).clamp(min=1e-12) ** 3
         good = torch.log(1.0 - u) < 0.5 * x * x + d - d * v + d * torch.log(v)
-        value = d * v.gather(-1, good.to(torch.int8).argmax(-1, keepdim=True)).squeeze(-1)
-        if alpha < 1.0:
-            value = value * (1.0 - self.uniform(shape=shape)) ** (1.0 / alpha)
-        return value
+        value = (d * v).gather(-1, good.to(torch.int8).argmax(-1, keepdim=True)).squeeze(-1)
+        boost = (1.0 - self.uniform(shape=shape)) ** (1.0 / alpha)
+        return torch.where(alpha < 1.0, value * boost, value)
 
-    def beta(self, a: float, b: float, shape: Sequence[int] = ()) -> Tensor:
+    def beta(self, a: float | Tensor, b: float | Tensor, shape: Sequence[int] = ()) -> Tensor:
         """Beta-distributed: (batch, *shape)."""
         x, y = self.gamma(a, shape), self.gamma(b, shape)
         # Both may underflow where the parameters are tiny; then either end is as likely.

@@ -96,6 +96,32 @@ def blur(images: Tensor, kernel_size: tuple[int, int], sigma: Tensor) -> Tensor:
     return x.reshape(images.shape)
 
 
+def auto_contrast(images: Tensor) -> Tensor:
+    """Stretch each channel of pixels in [0, 1] to all of it; a channel of one value stays."""
+    low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
+    same = high <= low
+    return torch.where(same, images, (images - low) / torch.where(same, 1.0, high - low))
+
+
+def equalize(images: Tensor, bins: int = 256) -> Tensor:
+    """Spread the values of each channel of pixels in [0, 1] evenly, by their histogram."""
+    # A little more than the exact value, which division and multiplication may have lowered.
+    index = (images * (bins - 1) + 1e-3).to(torch.int64).clamp(0, bins - 1).flatten(2)
+    counts = torch.zeros(*index.shape[:2], bins, device=images.device, dtype=torch.int64)
+    counts = counts.scatter_add(2, index, torch.ones_like(index))
+    below = counts.cumsum(2)
+    first = counts.gather(2, (counts > 0).to(torch.int8).argmax(2, keepdim=True))
+    rest = below[..., -1:] - first
+    table = ((below - first) * 255 / rest.clamp(min=1)).round().clamp(0, 255) / 255
+    spread = table.to(images.dtype).gather(2, index).reshape(images.shape)
+    return torch.where((rest == 0)[..., None], images, spread)
+
+
+def solarize(images: Tensor, threshold: Tensor) -> Tensor:
+    """Invert the pixels in [0, 1] that are at least as bright as each image's threshold."""
+    return torch.where(images >= per_image(threshold), 1 - images, images)
+
+
 def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
     """Keep the upper bits of uint8 pixels, so many for each image."""
     mask = (0xFF00 >> bits) & 0xFF

@@ -1,4 +1,4 @@
-"""Random loss of tones and detail: posterisation, inversion, blur, erased rectangles."""
+"""Changes of tone and loss of detail: histograms, posterisation, inversion, blur, erasing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kerasish.layers.augmentation.base import Parameters
 from kerasish.layers.augmentation.color import ColorLayer
 from kerasish.layers.augmentation.draws import Draws
 from kerasish.layers.augmentation.pixels import per_image
+from kerasish.layers.checks import positive_int
 
 
 class RandomPosterization(ColorLayer):
@@ -92,6 +93,90 @@ class RandomInvert(ColorLayer):
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
         """The greatest value plus the least, minus the pixel."""
         return torch.where(per_image(parameters["chosen"]), sum(self.value_range) - images, images)
+
+
+class Solarization(ColorLayer):
+    """Inverts bright pixels: adds a number to all, then inverts those not below a threshold.
+
+    Args:
+        addition_factor: The range of additions as parts of the value range; one number stands for a
+            range from 0.
+        threshold_factor: The range of thresholds, likewise. 0 inverts everything.
+        value_range: The least and the greatest pixel value.
+        seed: Makes the draws repeatable.
+        **kwargs: Those of `AugmentationLayer`.
+
+    Raises:
+        ValueError: If a factor is not within [0, 1].
+    """
+
+    def __init__(
+        self,
+        addition_factor: Any = 0.0,
+        threshold_factor: Any = 0.0,
+        value_range: Any = (0, 255),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, seed=seed, **kwargs)
+        self.addition_factor = bounds(self, "addition_factor", addition_factor, 0, 1, low=0.0)
+        self.threshold_factor = bounds(self, "threshold_factor", threshold_factor, 0, 1, low=0.0)
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Parameters:
+        """Additions and thresholds, on the scale 0 to 1."""
+        return {
+            "addition": draws.uniform(*self.addition_factor),
+            "threshold": draws.uniform(*self.threshold_factor),
+        }
+
+    def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Add, then invert what is bright."""
+        x = (self.to_unit(images) + per_image(parameters["addition"])).clamp(0, 1)
+        return self.from_unit(pixels.solarize(x, parameters["threshold"]))
+
+
+class AutoContrast(ColorLayer):
+    """Stretches each channel of each image to the whole value range, in training.
+
+    Args:
+        value_range: The least and the greatest pixel value.
+        **kwargs: Those of `AugmentationLayer`.
+
+    Raises:
+        ValueError: If the value range is not two different numbers.
+    """
+
+    def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Stretch."""
+        return self.from_unit(pixels.auto_contrast(self.to_unit(images)))
+
+
+class Equalization(ColorLayer):
+    """Spreads the values of each channel of each image evenly over the value range, in training.
+
+    Args:
+        value_range: The least and the greatest pixel value.
+        bins: How many values the histogram tells apart.
+        data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
+        **kwargs: Those of `AugmentationLayer`.
+
+    Raises:
+        ValueError: If `bins` is not a positive integer.
+    """
+
+    def __init__(
+        self,
+        value_range: Any = (0, 255),
+        bins: int = 256,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(value_range, data_format=data_format, **kwargs)
+        self.bins = positive_int(self, "bins", bins)
+
+    def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Look each value up in its channel's cumulative histogram."""
+        return self.from_unit(pixels.equalize(self.to_unit(images), self.bins))
 
 
 class RandomGaussianBlur(ColorLayer):
