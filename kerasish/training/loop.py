@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -232,7 +232,7 @@ def join(collected: list[Any]) -> Any:
     return map_leaves(lambda _: next(joined), collected[0])
 
 
-def _joined(batches: Sequence[Tensor]) -> Tensor:
+def _joined(batches: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
     try:
         return torch.cat(batches)
     except RuntimeError as error:

@@ -58,6 +58,7 @@ def target_preparer(
 
 def missing_target(objective: Objective, output: OutputObjective, y: Any) -> str:
     """The message for an output whose loss has no targets."""
+    assert output.loss is not None
     given = f"`y` has only {list(y)}" if isinstance(y, Mapping) else "`y` is None"
     return (
         f"The loss '{output.loss.name}' of output '{output.name}' needs targets, but {given}. "
