@@ -38,6 +38,8 @@ class Recipe:
     clip_norm: float | None = None
     lr_multipliers: Mapping[str, float] | None = None
     data_parallel: str | None = None
+    deterministic: bool = False
+    debug_nans: bool = False
     ignored: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from kerasish.data.arrays import as_tensors, is_array, map_leaves
 from kerasish.data.stream import batch_rows
 from kerasish.training import loop, parallel, preflight
 from kerasish.training.batch_methods import BatchMethods
+from kerasish.training.guards import guarded
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
 from kerasish.training.preflight.probe import first_rows
@@ -70,6 +71,8 @@ class Trainer(BatchMethods):
         clip_norm: float | None = None,
         lr_multipliers: Mapping[str, float] | None = None,
         data_parallel: str | None = None,
+        deterministic: bool = False,
+        debug_nans: bool = False,
     ) -> None:
         """Decide how the model is trained.
 
@@ -96,6 +99,10 @@ class Trainer(BatchMethods):
                 part of the rows of `fit` and `evaluate`, `batch_size` of them at a time, so that
                 two processes with half the batch size end with the weights of one with the whole.
                 `"dp"` computes on all GPUs of one process.
+            deterministic: Use torch's deterministic kernels only, so that a run with the same seed
+                gives the same bits on a GPU too; an operation that has none raises.
+            debug_nans: Raise at the first layer whose output is not finite, or the first gradient,
+                and name it. Slow: for finding the fault.
 
         Raises:
             ValueError: If a name is unknown or a setting impossible.
@@ -117,12 +124,15 @@ class Trainer(BatchMethods):
             clip_norm=clip_norm,
             lr_multipliers=lr_multipliers,
             data_parallel=data_parallel,
+            deterministic=deterministic,
+            debug_nans=debug_nans,
         )
         self.optimizer = bound
         self._objective = None
         self.stop_training = False
         # As a plain function: a compiled module must not become a child of the model.
-        call = torch.compile(self.__call__) if jit_compile is True else None  # type: ignore[attr-defined]
+        compiles = jit_compile is True and not debug_nans  # a compiled model has no layers to watch
+        call = torch.compile(self.__call__) if compiles else None  # type: ignore[attr-defined]
         self.__dict__["_compiled_call"] = call
 
     @property
@@ -321,7 +331,8 @@ class Trainer(BatchMethods):
             listeners,
         )
         try:
-            run.train(initial_epoch, epochs)
+            with guarded("fit", recipe, self, feed.batch_size):  # type: ignore[arg-type]
+                run.train(initial_epoch, epochs)
         finally:
             # Whatever ended training, callbacks close their files and restore their weights, and
             # the model is left ready for use.
@@ -439,7 +450,8 @@ class Trainer(BatchMethods):
                 "metrics": self._log_names(tracker, False),
             },
         )
-        logs = self._run_test(passes, listeners)
+        with guarded("evaluate", recipe, self, feed.batch_size):  # type: ignore[arg-type]
+            logs = self._run_test(passes, listeners)
         if return_dict:
             return logs
         values = list(logs.values())
@@ -486,7 +498,8 @@ class Trainer(BatchMethods):
             step = model.shortest_forward() if plan.is_plain else lambda x: plan.run_model(x)[0]
         try:
             listeners.on_predict_begin()
-            _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
+            with guarded("predict", recipe, model, feed.batch_size):
+                _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
         finally:
             listeners.on_predict_end()
         return map_leaves(as_numpy, outputs)
