@@ -40,6 +40,7 @@ from kerasish.layers.augmentation import (
     RandomTranslation,
     RandomZoom,
     Solarization,
+    TorchTransform,
     TrivialAugment,
 )
 from kerasish.layers.base import Layer
@@ -353,6 +354,7 @@ __all__ = [
     "TextVectorization",
     "TimeDistributed",
     "TorchModule",
+    "TorchTransform",
     "TrivialAugment",
     "UnitNormalization",
     "UpSampling1D",

@@ -1,0 +1,220 @@
+"""Pipelines, lots, foreign transforms, recipes and previews."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+import kerasish
+from kerasish import layers
+from kerasish.layers.augmentation import (
+    cifar_recipe,
+    preview,
+    resnet_recipe,
+    sample_context,
+)
+from kerasish.registry import deserialize, serialize
+
+
+def images(count=8):
+    return torch.rand(count, 3, 12, 14)
+
+
+def torchvision():
+    return pytest.importorskip("torchvision.transforms.v2")
+
+
+def test_pipeline_is_its_layers_in_order():
+    x = images()
+    pipeline = layers.Pipeline([layers.RandomFlip(seed=1), layers.RandomCrop(8, 8, seed=2)])
+
+    expected = layers.RandomCrop(8, 8, seed=2)(layers.RandomFlip(seed=1)(x))
+
+    assert_close(pipeline(x), expected, rtol=0, atol=0)
+
+
+def test_seed_of_a_pipeline_reaches_layers_without_one():
+    def make(seed):
+        inner = layers.RandomApply(layers.RandomRotation(0.3))
+        return layers.Pipeline([layers.RandomFlip(), layers.RandomFlip(), inner], seed=seed)
+
+    x = images()
+    first, again, other = make(3), make(3), make(4)
+
+    assert_close(first(x), again(x), rtol=0, atol=0)
+    assert not torch.equal(first(x), other(x))
+    # Two layers alike draw differently.
+    assert first.layers[0].seeds.state[0] != first.layers[1].seeds.state[0]
+
+
+def test_pipeline_is_inert_outside_training_and_made_again_from_its_config():
+    x = images()
+    pipeline = layers.Pipeline([layers.RandomFlip(), layers.RandomHue(0.1, (0, 1))], seed=5)
+    again = deserialize(serialize(pipeline))
+
+    assert_close(again(x), pipeline(x), rtol=0, atol=0)
+    assert pipeline(x, training=False) is x
+
+
+def test_pipeline_is_a_layer_of_a_model():
+    inputs = layers.Input((3, 12, 14))
+    pipeline = layers.Pipeline([layers.RandomCrop(8, 8), layers.RandomFlip()])
+    outputs = layers.Dense(2)(layers.Flatten()(pipeline(inputs)))
+    model = kerasish.Model(inputs, outputs)
+    model.compile(optimizer="sgd", loss="mse")
+
+    history = model.fit(images(), torch.zeros(8, 2), epochs=2, batch_size=4, verbose=0)
+
+    assert len(history.history["loss"]) == 2
+
+
+def test_random_apply_changes_as_many_as_asked():
+    x = images(1).expand(2000, -1, -1, -1)
+    half = layers.RandomApply(layers.RandomInvert((1.0, 1.0), (0, 1)), rate=0.3, seed=1)
+
+    changed = (half(x) != x).flatten(1).any(1)
+
+    assert abs(float(changed.float().mean()) - 0.3) < 0.04
+    assert_close(half(x)[~(half(x) != x).flatten(1).any(1)][:1], x[:1])
+
+
+def test_random_choice_sends_each_image_one_way():
+    x = torch.full((3000, 1, 2, 2), 0.5)
+    add = [layers.RandomBrightness((n / 10, n / 10), (0, 1)) for n in (1, 2, 3)]
+    choice = layers.RandomChoice(add, probabilities=[2, 1, 1], seed=1)
+
+    values, counts = (choice(x)[:, 0, 0, 0] * 10).round().unique(return_counts=True)
+
+    assert values.tolist() == [6, 7, 8]
+    assert_close(counts / 3000, torch.tensor([0.5, 0.25, 0.25]), rtol=0, atol=0.04)
+
+
+def test_samples_sent_by_lot_see_what_they_would_see_alone():
+    def make():
+        return layers.RandomChoice([layers.RandomRotation(0.2), layers.RandomZoom(0.3)], seed=2)
+
+    x = images()
+    with sample_context(range(8), 1):
+        whole = make()(x)
+    for i in range(8):
+        with sample_context(i, 1):
+            assert_close(make()(x[i]), whole[i], rtol=0, atol=1e-6)
+
+
+def test_labels_go_along_by_lot():
+    x, y = images(), torch.arange(8)
+
+    moved, labels = layers.RandomApply(layers.RandomFlip(), seed=1)((x, y))
+
+    assert moved.shape == x.shape
+    assert_close(labels, y)
+
+
+def test_layers_by_lot_must_keep_the_size():
+    with pytest.raises(ValueError, match="changed the shape of some samples"):
+        layers.RandomApply(layers.RandomCrop(4, 4), seed=1)(images())
+
+
+def test_choice_needs_a_probability_for_each_layer():
+    with pytest.raises(ValueError, match="as many probabilities"):
+        layers.RandomChoice([layers.RandomFlip()], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_random_torchvision_transform_is_repeatable_and_inert_outside_training(count):
+    v2 = torchvision()
+    x = images(count)
+
+    def make():
+        return layers.Pipeline([v2.RandomAffine(30), v2.ColorJitter(0.3)], seed=1)
+
+    with sample_context(range(count), 2):
+        whole = make()(x)
+    with sample_context(count - 1, 2):
+        last = make()(x[-1])
+
+    assert not torch.equal(whole, x)
+    assert_close(last, whole[-1], rtol=0, atol=1e-6)
+    assert make()(x, training=False) is x
+
+
+def test_torchvision_transform_leaves_the_global_generator_alone():
+    v2 = torchvision()
+    x = images()
+    before = torch.get_rng_state()
+    layers.Pipeline([v2.RandomHorizontalFlip()])(x)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fixed_torchvision_transforms_act_outside_training_too():
+    v2 = torchvision()
+    pipeline = layers.Pipeline([v2.Resize([6, 6]), v2.Normalize([0.5] * 3, [0.5] * 3)])
+    x = images()
+
+    y = pipeline(x, training=False)
+
+    assert_close(y, v2.functional.normalize(v2.functional.resize(x, [6, 6]), [0.5] * 3, [0.5] * 3))
+    assert_close(pipeline(x), y)
+
+
+def test_torchvision_transform_in_a_pipeline_takes_channels_last():
+    v2 = torchvision()
+    flip = layers.TorchTransform(v2.RandomHorizontalFlip(1.0), data_format="channels_last")
+    x = torch.rand(2, 5, 7, 3)
+
+    assert_close(flip(x), x.flip(2))
+
+
+def test_functions_and_modules_are_layers_of_a_pipeline():
+    pipeline = layers.Pipeline([lambda x: x * 2, nn.ReLU()])
+    x = images() - 0.5
+
+    assert_close(pipeline(x), (2 * x).relu())
+
+
+def test_what_cannot_be_called_is_no_layer():
+    with pytest.raises(TypeError, match="Expected a layer, a torchvision transform"):
+        layers.Pipeline([3])
+
+
+def test_recipe_of_resnet_is_short_side_window_mirror_and_colors():
+    recipe = resnet_recipe(seed=1)
+
+    assert [type(layer).__name__ for layer in recipe.layers] == [
+        "RandomShortSide",
+        "RandomFlip",
+        "PCAColorJitter",
+    ]
+    x = torch.randint(0, 256, (2, 3, 240, 300), dtype=torch.uint8)
+    assert recipe(x).shape == (2, 3, 224, 224)
+    assert recipe(x).dtype == torch.uint8
+
+
+def test_recipe_of_small_images_keeps_their_size():
+    assert cifar_recipe(12, 2, seed=1)(torch.rand(4, 3, 12, 12)).shape == (4, 3, 12, 12)
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_preview_saves_a_picture_and_changes_nothing(tmp_path, data_format):
+    pytest.importorskip("matplotlib")
+    x = images(5) if data_format == "channels_first" else images(5).movedim(1, -1)
+    flip = layers.RandomFlip(data_format=data_format)
+    pipeline = layers.Pipeline([flip, layers.RandomRotation(0.1, data_format=data_format)])
+    states = [layer.seeds.state for layer in pipeline.layers]
+    pipeline.eval()
+
+    figure = pipeline.preview(x, tmp_path / "pictures" / "preview.png", variants=3, rows=2)
+
+    assert (tmp_path / "pictures" / "preview.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(figure.axes) == 2 * 4
+    shown = figure.axes[0].images[0].get_array()
+    first = x[0] if data_format == "channels_last" else x[0].movedim(0, -1)
+    assert_close(torch.as_tensor(shown), first)
+    assert not pipeline.training
+    assert [layer.seeds.state for layer in pipeline.layers] == states
+
+
+def test_preview_wants_a_batch():
+    with pytest.raises(ValueError, match="batch of images"):
+        preview(layers.RandomFlip(), torch.rand(3, 4, 4))
