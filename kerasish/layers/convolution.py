@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kerasish import activations, constraints, initializers, regularizers
 from kerasish.layers.checks import one_of, positive_int, sizes
-from kerasish.layers.spatial import SpatialLayer
+from kerasish.layers.spatial import SpatialLayer, laid_out
 from kerasish.layers.weights import KerasWeight, convolution_kernel
 from kerasish.layers.windows import fixed_same_padding, pad_spatial, same_padding
 
@@ -100,7 +100,7 @@ class BaseConvolution(SpatialLayer):
         self, in_channels: int, out_channels: int, *, groups: int = 1, bias: bool = True
     ) -> Any:
         """The torch module that slides this layer's window."""
-        return CONVOLUTIONS[self.rank](
+        conv = CONVOLUTIONS[self.rank](
             in_channels,
             out_channels,
             self.kernel_size,
@@ -111,6 +111,7 @@ class BaseConvolution(SpatialLayer):
             bias=bias and self.use_bias,
             dtype=self.variable_dtype,
         )
+        return laid_out(conv, self.data_format)
 
     def bias_weight(self, bias: Any) -> list[KerasWeight]:
         """The declaration of the bias, if there is one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from kerasish.config import as_image_format
@@ -29,6 +30,17 @@ def spatial_format(rank: int, data_format: str | None) -> str:
     if data_format is None and rank == 1:
         return "channels_last"
     return as_image_format(data_format)
+
+
+def laid_out(module: Any, data_format: str) -> Any:
+    """The module with its weights in the memory format of its inputs, so that no step copies them.
+
+    Shapes and numbers are those of any other; torch's own advice is the same `to(memory_format=)`.
+    """
+    if data_format == "channels_first" or module.weight.dim() < 4:
+        return module
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return module.to(memory_format=formats[module.weight.dim()])
 
 
 class SpatialLayer(Layer):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from kerasish import constraints, initializers, regularizers
 from kerasish.layers.checks import positive_int, sizes
 from kerasish.layers.convolution import BaseConvolution, Sizes
+from kerasish.layers.spatial import laid_out
 from kerasish.layers.weights import KerasWeight, convolution_kernel
 
 _MODULES: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -132,7 +133,7 @@ class TransposedConvolution(BaseConvolution):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the torch module for the input's channels; it cuts what it can by itself."""
-        self.conv = _MODULES[self.rank](
+        conv = _MODULES[self.rank](
             self.channels_of(input_shape),
             self.filters,
             self.kernel_size,
@@ -143,6 +144,7 @@ class TransposedConvolution(BaseConvolution):
             bias=self.use_bias,
             dtype=self.variable_dtype,
         )
+        self.conv = laid_out(conv, self.data_format)
 
     def own_weights(self) -> list[KerasWeight]:
         """Kernel and bias."""
