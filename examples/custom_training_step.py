@@ -32,7 +32,12 @@ class Robust(kerasish.Sequential):
         loss = self.compute_loss(x, y, y_pred) + self.compute_loss(attacked, y, self(attacked))
         loss.backward()
         self.optimizer.update()
-        return self.compute_metrics(x, y, y_pred, loss=loss)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, y_pred)
+        return self.get_metrics_result()
 
 
 def make(cls):
