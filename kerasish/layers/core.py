@@ -125,6 +125,7 @@ class Dense(Layer):
         ValueError: If `units` is not a positive integer.
 
     Example:
+        >>> import torch
         >>> Dense(4)(torch.ones(2, 3)).shape
         torch.Size([2, 4])
     """
@@ -236,6 +237,7 @@ class Embedding(Layer):
         ValueError: If a size is not a positive integer.
 
     Example:
+        >>> import torch
         >>> Embedding(10, 4)(torch.tensor([[1, 2, 3]])).shape
         torch.Size([1, 3, 4])
     """
@@ -314,6 +316,7 @@ class Activation(Layer):
         **kwargs: Those of `Layer`.
 
     Example:
+        >>> import torch
         >>> Activation("relu")(torch.tensor([[-1.0, 2.0]]))
         tensor([[0., 2.]])
     """

@@ -27,6 +27,7 @@ class Lambda(Layer):
         TypeError: If `function` cannot be called.
 
     Example:
+        >>> import torch
         >>> Lambda(lambda x: x * 2)(torch.ones(1, 2))
         tensor([[2., 2.]])
     """
@@ -79,6 +80,7 @@ class TorchModule(Layer):
         TypeError: If it is not a module.
 
     Example:
+        >>> import torch
         >>> TorchModule(nn.Linear(3, 2))(torch.ones(1, 3)).shape
         torch.Size([1, 2])
     """
