@@ -13,15 +13,17 @@ from typing import Any
 
 from kerasish.applications.application import Application
 from kerasish.applications.backbone import Backbone
-from kerasish.applications.catalogue import NAMES, find, get, list
+from kerasish.applications.catalogue import NAMES as _NAMES
+from kerasish.applications.catalogue import find as _find
+from kerasish.applications.catalogue import get, list
 
 __all__ = ["Application", "Backbone", "get", "list"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in NAMES:
+    if name in _NAMES:
         return get(name)
-    found = None if name.startswith("_") else find(name)
+    found = None if name.startswith("_") else _find(name)
     if found is not None:
         # As in Keras, `applications.resnet50` has the network and its two functions.
         return get(found)
@@ -29,4 +31,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> Any:
-    return sorted([*__all__, *NAMES])
+    return sorted([*__all__, *_NAMES])

@@ -15,7 +15,7 @@ from kerasish.layers.base import Layer
 from kerasish.layers.foreign import unique_for
 from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
-from kerasish.models import saving
+from kerasish.models import freezing, saving
 from kerasish.models.summary import model_html, print_summary
 from kerasish.training.trainer import Trainer
 
@@ -119,6 +119,41 @@ class Model(Trainer, Layer):
                 f"get_layer: no layer '{name}'{suggest(name, [layer.name for layer in layers])}."
             )
         return found
+
+    def stages(self) -> list[freezing.Stage]:
+        """The parts of the network from generic to specific, the head last; see `freeze`."""
+        return freezing.stages(self)
+
+    def freeze(
+        self, what: Any = None, *, until: str | None = None, first: int | None = None
+    ) -> None:
+        """Keep parts as they are, parameters and statistics, from the next `fit` on.
+
+        Args:
+            what: A glob pattern or a list of them over stages and parameters, such as
+                `"layer[1-3].*"`; or a fraction of the stages. By default all but the last stage.
+            until: The last stage to freeze, with all before it.
+            first: How many stages to freeze.
+
+        Raises:
+            ValueError: If nothing fits; the message lists the stages.
+        """
+        freezing.freeze(self, what, until=until, first=first)
+
+    def unfreeze(
+        self, what: Any = None, *, since: str | None = None, last: int | None = None
+    ) -> None:
+        """Let parts learn again, from the next `fit` on; the others stay as they are.
+
+        Args:
+            what: As in `freeze`; a fraction counts from the end. By default everything.
+            since: The first stage to thaw, with all after it.
+            last: How many stages to thaw; the head is the last stage.
+
+        Raises:
+            ValueError: If nothing fits; the message lists the stages.
+        """
+        freezing.unfreeze(self, what, since=since, last=last)
 
     def summary(
         self,
