@@ -26,7 +26,7 @@ class Stage:
         name: A layer's name, or the path of a part inside a torch module, such as `"layer3"`.
         parameters: Its parameters by their names in the model.
         layers: The layers that lie wholly in it.
-        is_open: Whether single torch layers that follow belong to it, up to the next pooling.
+        is_open: Whether torch convolutions that follow belong to it, up to the next pooling.
     """
 
     name: str
@@ -96,10 +96,12 @@ def _stages_in(module: nn.Module, path: str, short: str) -> Iterator[Stage]:
             if "pool" in type(child).__name__.lower():
                 current = None  # what comes after pooling sees more of the image
             continue
-        if current is not None and (_is_norm(child) or (_is_leaf(child) and current.is_open)):
+        if current is not None and (
+            _is_norm(child) or (_is_convolution(child) and current.is_open)
+        ):
             current.add(child_path, child)
         else:
-            current = Stage(child_short, is_open=_is_leaf(child))
+            current = Stage(child_short, is_open=_is_convolution(child))
             current.add(child_path, child)
             yield current
 
@@ -135,8 +137,11 @@ def _has_weights(module: nn.Module) -> bool:
     return any(True for _ in module.parameters()) or any(True for _ in module.buffers())
 
 
-def _is_leaf(module: nn.Module) -> bool:
-    return not isinstance(module, WeightHolder) and not list(module.children())
+def _is_convolution(module: nn.Module) -> bool:
+    """Whether it is a single torch convolution: those in a row, as VGG's, are one stage."""
+    if isinstance(module, WeightHolder) or list(module.children()):
+        return False
+    return max((parameter.dim() for parameter in module.parameters()), default=0) > 2
 
 
 def _is_norm(module: nn.Module) -> bool:
