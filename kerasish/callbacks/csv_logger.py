@@ -52,6 +52,8 @@ class CSVLogger(Callback):
         # Epochs that were logged after the state was saved come again.
         if self._file is not None and state["length"] is not None:
             cut_off(self._file, state["length"])
+            if not state["length"]:
+                self._columns = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._file is None:

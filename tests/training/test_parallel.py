@@ -41,7 +41,14 @@ class Steps(callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.count += 1
 
-def train(case, folder):
+class Stop(callbacks.Callback):
+    left = 5
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyError
+
+def train(case, folder, *more):
     kerasish.utils.set_random_seed(3)
     x = torch.randn(case["rows"], 6)
     y = x[:, :3].argmax(1)
@@ -62,7 +69,7 @@ def train(case, folder):
     watch = [steps, callbacks.ModelCheckpoint(path, save_weights_only=True)]
     history = model.fit(
         **data, batch_size=batch_size, epochs=2, verbose=2, validation_data=(x[:7], y[:7]),
-        callbacks=[*watch, callbacks.CSVLogger(folder + "/log.csv")],
+        callbacks=[*watch, callbacks.CSVLogger(folder + "/log.csv"), *more],
     )
     found = model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
     weights = [weight.tolist() for weight in model.state_dict().values()]
@@ -71,7 +78,17 @@ def train(case, folder):
 
 for name, case in cases.items():
     os.makedirs(f"{folder}/{name}", exist_ok=True)
-    train(case, f"{folder}/{name}")
+    path = f"{folder}/{name}"
+    if not case.get("stops"):
+        train(case, path)
+        continue
+    def keep():
+        return callbacks.BackupAndRestore(path + "/run", save_freq=2)
+    try:
+        train(case, path, keep(), Stop())
+    except KeyError:
+        pass
+    train(case, path, keep())
 """
 
 CASES = {
@@ -80,6 +97,7 @@ CASES = {
     "a last batch of one row": {"rows": 25},
     "a dataset": {"rows": 29, "dataset": True},
     "accumulated": {"rows": 29, "compile": {"accumulate_steps": 3}},
+    "stopped and resumed": {"rows": 29, "stops": True},
     "clipped": {"rows": 29, "compile": {"clip_norm": 0.1}},
 }
 
@@ -160,6 +178,48 @@ def test_a_shard_takes_a_row_to_take_part_in_the_last_batch():
 
     assert parts == [[0, 1, 4], [2, 3, 0]]
     assert Shard(1, 2, fills=True).rows(5, 2, 1) == (0, 0.5)
+
+
+def replica_of(module, change):
+    """What DataParallel makes of a module for each GPU, with other weights."""
+    modules = list(module.modules())
+    copies = [m._replicate_for_data_parallel() for m in modules]
+    for original, copy in zip(modules, copies, strict=True):
+        for name, child in original._modules.items():
+            setattr(copy, name, copies[modules.index(child)])
+        for name, value in (*original._parameters.items(), *original._buffers.items()):
+            setattr(copy, name, None if value is None else change(value))
+    return copies[0]
+
+
+class Own(kerasish.Model):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = layers.Dense(2), layers.Dense(3)
+
+    def call(self, x):
+        return self.outer(self.inner(x))
+
+
+def branching():
+    x = layers.Input((4,))
+    return kerasish.Model(x, layers.Add()([layers.Dense(3)(x), layers.Dense(3)(x)]))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [Own, branching, lambda: kerasish.Sequential([layers.Input((4,)), layers.Dense(3)])],
+    ids=["own", "branching", "sequential"],
+)
+def test_a_replica_of_a_model_computes_with_its_own_weights(build):
+    model, x = build(), torch.randn(5, 4)
+    forward = parallel.Forward(model, lambda model, x: model(x))
+    y = forward(x)
+
+    replica = replica_of(forward, lambda weight: weight.detach() * 0)
+
+    assert float(y.detach().abs().max()) > 0
+    assert float(replica(x).abs().max()) == 0
 
 
 def small_model(**options):

@@ -382,3 +382,17 @@ def test_another_model_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match="copy of a run of another model"):
         model.fit(*arrays(), BATCH, resume=tmp_path, verbose=0)
+
+
+def test_a_table_whose_first_epoch_comes_again_keeps_its_header(tmp_path):
+    table = tmp_path / "log.csv"
+
+    def watchers():
+        return [BackupAndRestore(tmp_path / "run", save_freq=4), callbacks.CSVLogger(table)]
+
+    interrupt("arrays", extra=watchers(), stop=StopAt(7))
+    train("arrays", watchers())
+
+    lines = table.read_text().splitlines()
+    assert lines[0].startswith("epoch,")
+    assert [line.split(",")[0] for line in lines[1:]] == ["0", "1", "2"]
