@@ -152,10 +152,11 @@ def test_a_channels_last_network_copies_nothing_to_lay_it_out():
     model = small_resnet()
     model.train()
     forward, images = model.shortest_forward(), torch.randn(4, 16, 16, 3)
-    forward(images).sum().backward()  # later gradients are added to these, not copied
+    ones = torch.ones(4, 10)  # a sum's own gradient, one number spread out, would be copied
+    forward(images).backward(ones)  # later gradients are added to these, not copied
 
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        forward(images).sum().backward()
+        forward(images).backward(ones)
 
     counts = {event.key: event.count for event in profiled.key_averages()}
     assert counts["aten::convolution"] == 5
