@@ -17,7 +17,7 @@ from kerasish.describe import describe
 _WIDER = {"uint16": "int32", "uint32": "int64"}
 
 
-def to_tensor(value: Any, what: str = "data") -> Tensor:
+def to_tensor(value: Any, what: str = "data", floats: torch.dtype | None = None) -> Tensor:
     """Make a tensor of an array, a frame, a list or a tensor.
 
     64-bit floats become the default float type, since networks compute in that; integers and
@@ -26,13 +26,14 @@ def to_tensor(value: Any, what: str = "data") -> Tensor:
     Args:
         value: What the user gave.
         what: Its name for error messages.
+        floats: What 64-bit floats become; by default the default float type.
 
     Raises:
         TypeError: If it holds text or arbitrary objects.
         ValueError: If rows have different lengths.
     """
     if isinstance(value, Tensor):
-        return _default_float(value.detach())
+        return _narrowed(value.detach(), floats)
     if not isinstance(value, (np.ndarray, np.generic)) and hasattr(value, "to_numpy"):
         value = value.to_numpy()
     try:
@@ -53,7 +54,7 @@ def to_tensor(value: Any, what: str = "data") -> Tensor:
     with warnings.catch_warnings():
         # Read-only arrays and memory maps are fine: feeds never write into the user's data.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return _default_float(torch.from_numpy(np.atleast_1d(array)))
+        return _narrowed(torch.from_numpy(np.atleast_1d(array)), floats)
 
 
 def _from_objects(array: np.ndarray, what: str) -> np.ndarray:
@@ -66,8 +67,8 @@ def _from_objects(array: np.ndarray, what: str) -> np.ndarray:
         ) from None
 
 
-def _default_float(tensor: Tensor) -> Tensor:
-    wanted = config.as_dtype(config.floatx())
+def _narrowed(tensor: Tensor, floats: torch.dtype | None) -> Tensor:
+    wanted = floats or config.as_dtype(config.floatx())
     if tensor.dtype == torch.float64 and wanted != torch.float64:
         return tensor.to(wanted)
     return tensor
@@ -86,16 +87,16 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "to_numpy")
 
 
-def as_tensors(value: Any, what: str) -> Any:
+def as_tensors(value: Any, what: str, floats: torch.dtype | None = None) -> Any:
     """Turn each array of a structure into a tensor; a list of numbers is one array."""
     if value is None:
         return None
     if isinstance(value, dict):
-        return {key: as_tensors(item, f"{what}['{key}']") for key, item in value.items()}
+        return {key: as_tensors(item, f"{what}['{key}']", floats) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and value and _holds_arrays(value):
-        items = [as_tensors(item, f"{what}[{i}]") for i, item in enumerate(value)]
+        items = [as_tensors(item, f"{what}[{i}]", floats) for i, item in enumerate(value)]
         return tuple(items) if isinstance(value, tuple) else items
-    return to_tensor(value, what)
+    return to_tensor(value, what, floats)
 
 
 def _holds_arrays(items: list | tuple) -> bool:

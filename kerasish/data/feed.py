@@ -94,6 +94,7 @@ class ArrayFeed(Feed):
         seed: With the epoch's number, decides the order.
         device: Where batches are wanted.
         shard: The part of the rows that this process takes, where several train together.
+        floats: What 64-bit floats become; by default the default float type.
 
     Raises:
         ValueError: If there are no rows, or the numbers of rows differ.
@@ -110,13 +111,15 @@ class ArrayFeed(Feed):
         seed: int = 0,
         device: torch.device | str = "cpu",
         shard: Shard | None = None,
+        floats: torch.dtype | None = None,
     ) -> None:
         self.batch_size = batch_size
         self._shard = shard
         self.shuffle, self.seed = shuffle, seed
         self._taken = 0  # batches that the next pass leaves out
         self.device = torch.device(device)
-        self._set(as_tensors(x, "x"), as_tensors(y, "y"), as_tensors(sample_weight, "weights"))
+        named = ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
+        self._set(*(as_tensors(value, name, floats) for value, name in named))
         self.num_samples = check_rows(self._structure)
         self._num_rows = self.num_samples
         if shard is not None:

@@ -24,6 +24,7 @@ def make_feed(
     seed: int = 0,
     device: torch.device | str = "cpu",
     shard: Shard | None = None,
+    floats: torch.dtype | None = None,
 ) -> Feed:
     """Choose the feed for a kind of data.
 
@@ -37,6 +38,7 @@ def make_feed(
         seed: With the epoch's number, decides the order.
         device: Where batches are wanted.
         shard: The part of the rows that this process takes, where several train together.
+        floats: What 64-bit floats become; by default the default float type.
 
     Raises:
         ValueError: If arguments do not go together.
@@ -63,6 +65,7 @@ def make_feed(
             seed=seed,
             device=device,
             shard=shard,
+            floats=floats,
         )
     check_source(x)
     if y is not None or sample_weight is not None:
@@ -72,5 +75,11 @@ def make_feed(
             "(x, y) or (x, y, sample_weight)."
         )
     return StreamFeed(
-        x, batch_size=batch_size, shuffle=shuffle, seed=seed, device=device, shard=shard
+        x,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        device=device,
+        shard=shard,
+        floats=floats,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
+import torch
 from torch.utils.data import Dataset, Subset
 
 from kerasish.data.arrays import as_tensors, is_array, map_leaves
@@ -40,7 +41,9 @@ def split_tail(x: Any, y: Any, sample_weight: Any, fraction: float) -> tuple[Dat
             f"`validation_split` needs rows that can be counted and indexed, got {describe(x)}. "
             "Pass validation_data= instead."
         )
-    data = (as_tensors(x, "x"), as_tensors(y, "y"), as_tensors(sample_weight, "sample_weight"))
+    named = ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
+    # How wide numbers are to be is for the feeds to say.
+    data = tuple(as_tensors(value, name, torch.float64) for value, name in named)
     count = check_rows(data)
     cut = _cut(count, fraction)
     return map_leaves(lambda t: t[:cut], data), map_leaves(lambda t: t[cut:], data)  # type: ignore[return-value]

@@ -63,6 +63,7 @@ class StreamFeed(Feed):
         seed: With the epoch's number, decides the order.
         device: Where batches are wanted.
         shard: The part of a `Dataset`'s rows that this process takes, where several train together.
+        floats: What 64-bit floats become; by default the default float type.
 
     Raises:
         TypeError: If the source cannot be iterated.
@@ -78,8 +79,10 @@ class StreamFeed(Feed):
         seed: int = 0,
         device: torch.device | str = "cpu",
         shard: Shard | None = None,
+        floats: torch.dtype | None = None,
     ) -> None:
         self.device = torch.device(device)
+        self._floats = floats
         self._prepare: Prepare | None = None
         self._sampler: EpochSampler | None = None
         self._begun: Iterator[Any] | None = None  # a pass that the next call of batches takes over
@@ -212,7 +215,8 @@ class StreamFeed(Feed):
 
     def _ready(self, item: Any) -> Batch:
         x, y, weight = split_batch(item)
-        batch = as_tensors(x, "x"), as_tensors(y, "y"), as_tensors(weight, "sample_weight")
+        named = ((x, "x"), (y, "y"), (weight, "sample_weight"))
+        batch = tuple(as_tensors(value, name, self._floats) for value, name in named)
         _check_alignment(batch)
         batch = map_leaves(self._send, batch)
         return batch if self._prepare is None else self._prepare(*batch)  # type: ignore[return-value]

@@ -125,6 +125,7 @@ class Layer(WeightHolder):
         self.sample_shape = None if input_shape is None else tuple(input_shape)
         self._trainable = trainable
         self._direct = False  # whether a plain call may go straight to forward()
+        self._takes_half = False  # whether inputs come in a half type that must be widened
         self._ranks = range(64)  # the numbers of axes that a straight call may have
         self._version = 0  # counts changes of attributes, after which expanded code is stale
         self._build_depth = 0
@@ -150,9 +151,14 @@ class Layer(WeightHolder):
         if not self._trainable:
             self.requires_grad_(False)
         self.built = True
-        policy = self.dtype_policy
         self._ranks = range(64) if self.input_spec is None else self.input_spec.ranks
-        self._direct = policy.name == "float32" and self.activity_regularizer is None
+        self.set_policy(self.dtype_policy)
+
+    def set_policy(self, policy: Any) -> None:
+        """Compute under another policy from now on; the weights stay as they are."""
+        self.dtype_policy = policy
+        is_plain = policy.name == "float32" and self.activity_regularizer is None
+        self._direct = is_plain and not self._takes_half
 
     # Calling
 
@@ -222,10 +228,19 @@ class Layer(WeightHolder):
                 value = value.to(self.compute_dtype)
         if not isinstance(value, Tensor) or not self.autocast or not value.is_floating_point():
             return value
+        if self.dtype_policy.name != "float32" or value.dtype == torch.float64:
+            return value.to(self.compute_dtype)
         # Inside torch.autocast a half-precision input is as intended.
-        if self.dtype_policy.name == "float32" and value.dtype != torch.float64:
+        if value.dtype == torch.float32 or (
+            not value.is_meta and torch.is_autocast_enabled(value.device.type)
+        ):
             return value
-        return value.to(self.compute_dtype)
+        self._expect_half()
+        return value.to(torch.float32)
+
+    def _expect_half(self) -> None:
+        """From now on take the long way, which casts: a half-precision layer comes before."""
+        self._takes_half, self._direct = True, False
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
@@ -299,6 +314,10 @@ class Layer(WeightHolder):
         elif has_mask and "mask" in self._call_parameters:
             kwargs = {**kwargs, "mask": mask}
         self._build_symbolically(args, kwargs)
+        if self.dtype_policy.name == "float32" and self.autocast:
+            halves = (torch.float16, torch.bfloat16)
+            if any(getattr(leaf, "dtype", None) in halves for leaf in symbolic_leaves(args)):
+                self._expect_half()
         outputs = record(self, args, kwargs)
         node = next(iter(symbolic_leaves(outputs))).node
         self._nodes.append(node)

@@ -302,6 +302,8 @@ def _may_open(module: nn.Module) -> bool:
         return type(module) in _OPEN_TORCH
     if not module.is_transparent:
         return False
+    if module._takes_half:
+        return False
     return module.dtype_policy.name == "float32" and module.activity_regularizer is None
 
 

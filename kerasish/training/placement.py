@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kerasish.config import as_policy
 from kerasish.data.arrays import map_leaves
+from kerasish.layers.base import Layer
 from kerasish.training.recipe import Recipe
 
 _HALF = {"bfloat16-mixed": torch.bfloat16, "float16-mixed": torch.float16}
@@ -24,12 +26,27 @@ def place_model(model: nn.Module, recipe: Recipe) -> torch.device:
         device.index is not None and first.device.index != device.index
     ):
         model.to(device)
-    if recipe.precision == "float64" and first.dtype != torch.float64:
-        model.double()
+    _set_width(model, recipe.precision == "float64", first.dtype)
     memory_format = recipe.torch_memory_format()
     if memory_format is not None:
         model.to(memory_format=memory_format)  # type: ignore[call-overload]
     return device
+
+
+def _set_width(model: nn.Module, is_double: bool, dtype: torch.dtype) -> None:
+    """Make a model compute in float64, or take that back; one that was made so stays so."""
+    if is_double == (dtype == torch.float64) or not (is_double or hasattr(model, "_was_widened")):
+        return
+    if is_double:
+        model.double()
+        model.__dict__["_was_widened"] = True
+    else:
+        model.float()
+        del model.__dict__["_was_widened"]
+    policy = as_policy("float64" if is_double else "float32")
+    for layer in model.modules():
+        if isinstance(layer, Layer) and layer.dtype_policy.name in ("float32", "float64"):
+            layer.set_policy(policy)
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:

@@ -91,6 +91,11 @@ class Recipe:
             )
         return device
 
+    @property
+    def floats(self) -> torch.dtype | None:
+        """What 64-bit floats of the data become; `None` for the default float type."""
+        return torch.float64 if self.precision == "float64" else None
+
     def torch_memory_format(self) -> torch.memory_format | None:
         """The torch memory format, or `None` to leave tensors as they are."""
         return MEMORY_FORMATS[self.memory_format]

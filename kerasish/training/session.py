@@ -25,7 +25,7 @@ def check_count(name: str, value: Any, minimum: int = 1, *, required: bool = Fal
     if value is None and not required:
         return
     is_whole = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not is_whole or value < minimum:
+    if value is None or not is_whole or value < minimum:
         raise ValueError(
             f"`{name}` must be a whole number of at least {minimum}, got {describe(value)}."
         )

@@ -203,6 +203,11 @@ class Trainer(BatchMethods):
         named = [(n, p) for n, p in self.named_parameters() if p.requires_grad]  # type: ignore[attr-defined]
         self._recipe.optimizer.bind(named, self._recipe.lr_multipliers)
 
+    def _forget_gradients(self) -> None:
+        """Drop what an interrupted fit, or a backward pass of the user's own, left behind."""
+        for parameter in self.parameters():  # type: ignore[attr-defined]
+            parameter.grad = None
+
     # Training
 
     def fit(
@@ -283,6 +288,7 @@ class Trainer(BatchMethods):
                 seed=seed,
                 device=device,
                 shard=parallel.shard_of(kind, training=True),
+                floats=recipe.floats,
             )
             validation = None
             if validation_data is not None:
@@ -295,6 +301,7 @@ class Trainer(BatchMethods):
             if validation is not None and plan is not None:
                 validation.prepare(_preparer_of(plan, validation))
                 preflight.check_validation(plan, feed, validation, is_tail=bool(validation_split))
+            self._forget_gradients()
             if plan is not None or not custom:
                 self._bind_optimizer()
             parallel.start_alike(kind, self, seed)  # type: ignore[arg-type]
@@ -362,7 +369,15 @@ class Trainer(BatchMethods):
         shard = parallel.shard_of(recipe.data_parallel, training=False)
         if self._tests_itself:
             shard = None  # what such a step makes of its batches, nobody else can add up
-        return make_feed(x, y, weight, batch_size=batch_size, device=device, shard=shard)
+        return make_feed(
+            x,
+            y,
+            weight,
+            batch_size=batch_size,
+            device=device,
+            shard=shard,
+            floats=recipe.floats,
+        )
 
     def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         """Evaluate one pass. Returns the logs."""
@@ -482,7 +497,7 @@ class Trainer(BatchMethods):
         check_count("steps", steps)
         recipe = self._recipe or Recipe(optimizer=optimizers.SGD(), device=_device_of(model))
         device = place_model(model, recipe)
-        feed = make_feed(x, batch_size=batch_size, device=device)
+        feed = make_feed(x, batch_size=batch_size, device=device, floats=recipe.floats)
         passes = loop.Passes(feed, steps, restarts=True)
         listeners = CallbackList(
             callbacks,
@@ -524,6 +539,7 @@ class Trainer(BatchMethods):
         plan, tracker = self._plan(feed, class_weight)
         self.reset_metrics()
         self._batch_step = None
+        self._forget_gradients()
         self._bind_optimizer()
         self.train()  # type: ignore[attr-defined]
         batch = next(iter(feed.batches(0)))
@@ -624,7 +640,14 @@ def _device_of(model: Any) -> str:
 
 def _one_batch(x: Any, y: Any, weight: Any, recipe: Recipe) -> ArrayFeed:
     rows = batch_rows((as_tensors(x, "x"), None, None))
-    return ArrayFeed(x, y, weight, batch_size=max(rows, 1), device=recipe.torch_device())
+    return ArrayFeed(
+        x,
+        y,
+        weight,
+        batch_size=max(rows, 1),
+        device=recipe.torch_device(),
+        floats=recipe.floats,
+    )
 
 
 def _returned(logs: Mapping[str, Any], return_dict: bool) -> Any:
