@@ -33,6 +33,10 @@ from kerasish.random import SeedGenerator
 
 Parameters = dict[str, Tensor]
 
+# How many pixel values to compute with at a time on a processor; a few float copies of them fit
+# into its cache.
+_CACHED = 1 << 18
+
 
 class AugmentationLayer(Layer):
     """Changes each image at random in training, and leaves images alone otherwise.
@@ -67,6 +71,8 @@ class AugmentationLayer(Layer):
 
     # Whether pixels are numbers to compute with; where they only move, uint8 is moved as it is.
     computes: bool = True
+    # Whether each image is changed by itself, so that a batch may be changed in parts.
+    is_separable: bool = True
     # Whether the layer has a `value_range`, so that pixels on another scale are worth a warning.
     _reads_range: bool = False
     value_range: tuple[float, float]
@@ -191,10 +197,24 @@ class AugmentationLayer(Layer):
         x = plain(images)
         x = x.movedim(-1, -3) if self._is_last(images) else x
         x = x if x.dim() == 4 else x[None]
-        y = self.transform_images(to_float(x) if self.computes else x, parameters)
-        y = to_type_of(y, x)
+        y = self._change_in_parts(x, parameters)
         y = y if images.dim() == 4 else y[0]
         return y.movedim(-3, -1) if self._is_last(images) else y
+
+    def _change_in_parts(self, x: Tensor, parameters: Parameters) -> Tensor:
+        """Change images a few at a time where that keeps them in the processor's cache."""
+        rows = len(x)
+        if self.computes and self.is_separable and x.device.type == "cpu" and x.numel():
+            rows = max(1, _CACHED // (x.numel() // len(x)))
+        if rows >= len(x) or type(x) is not Tensor or torch.compiler.is_compiling():
+            y = self.transform_images(to_float(x) if self.computes else x, parameters)
+            return to_type_of(y, x)
+        parts = []
+        for start in range(0, len(x), rows):
+            part = x[start : start + rows]
+            own = {key: value[start : start + rows] for key, value in parameters.items()}
+            parts.append(to_type_of(self.transform_images(to_float(part), own), part))
+        return torch.cat(parts)
 
     def _change_masks(self, masks: Tensor, parameters: Parameters, size: tuple[int, int]) -> Tensor:
         x = plain(masks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +42,9 @@ class GeometricLayer(AugmentationLayer):
         ValueError: If an argument is none of the choices.
     """
 
+    # Whether parallel lines stay so: the last rows of all matrices are (0, 0, 1).
+    is_affine: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -66,13 +69,24 @@ class GeometricLayer(AugmentationLayer):
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
         """Move the pixels."""
         return warp(
-            images, parameters["matrices"], self.interpolation, self.fill_mode, self.fill_value
+            images,
+            parameters["matrices"],
+            self.interpolation,
+            self.fill_mode,
+            self.fill_value,
+            affine=self.is_affine,
         )
 
     def transform_masks(self, masks: Tensor, parameters: Parameters) -> Tensor:
         """Move the mask's pixels; what comes in from outside is 0 in mode "constant"."""
         # In float64, where class numbers up to 2**53 survive.
-        moved = warp(masks.to(torch.float64), parameters["matrices"], "nearest", self.fill_mode)
+        moved = warp(
+            masks.to(torch.float64),
+            parameters["matrices"],
+            "nearest",
+            self.fill_mode,
+            affine=self.is_affine,
+        )
         return moved.to(masks.dtype)
 
     def transform_boxes(
@@ -171,6 +185,8 @@ class RandomRotation(GeometricLayer):
         ValueError: If `factor` is not within [-1, 1], or a mode unknown.
     """
 
+    is_affine = True
+
     def __init__(
         self,
         factor: Any,
@@ -217,6 +233,8 @@ class RandomZoom(GeometricLayer):
     Raises:
         ValueError: If a factor is not within (-1, 1], or a mode unknown.
     """
+
+    is_affine = True
 
     def __init__(
         self,
@@ -270,6 +288,8 @@ class RandomTranslation(GeometricLayer):
         ValueError: If a factor is not within [-1, 1], or a mode unknown.
     """
 
+    is_affine = True
+
     def __init__(
         self,
         height_factor: Any,
@@ -316,6 +336,8 @@ class RandomShear(GeometricLayer):
     Raises:
         ValueError: If a factor is not within [0, 1], or a mode unknown.
     """
+
+    is_affine = True
 
     def __init__(
         self,

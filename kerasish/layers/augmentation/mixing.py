@@ -27,6 +27,8 @@ class _MixingLayer(AugmentationLayer):
     one-hot rows where `num_classes` is given, outside training as well.
     """
 
+    is_separable = False
+
     def __init__(self, *, num_classes: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_classes = num_classes

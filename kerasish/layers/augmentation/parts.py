@@ -108,4 +108,4 @@ def to_type_of(result: Tensor, original: Tensor) -> Tensor:
     if original.is_floating_point():
         return result.to(original.dtype)
     limits = torch.iinfo(original.dtype)
-    return result.round().clamp(limits.min, limits.max).to(original.dtype)
+    return result.round().clamp_(limits.min, limits.max).to(original.dtype)

@@ -72,11 +72,13 @@ def scale_saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 def smooth(images: Tensor) -> Tensor:
     """Each pixel averaged with its neighbours, itself counting five times; the border is kept."""
-    kernel = torch.ones(3, 3, device=images.device, dtype=images.dtype)
-    kernel[1, 1] = 5
-    kernel = (kernel / 13).expand(images.shape[1], 1, 3, 3)
+    if min(images.shape[-2:]) < 3:
+        return images
+    # Sums of slices: several times faster on a processor than a convolution or pooling.
+    three = images[..., :-2, :] + images[..., 1:-1, :] + images[..., 2:, :]
+    nine = three[..., :-2] + three[..., 1:-1] + three[..., 2:]
     result = images.clone()
-    result[..., 1:-1, 1:-1] = F.conv2d(images, kernel, groups=images.shape[1])
+    result[..., 1:-1, 1:-1] = (nine + 4 * images[..., 1:-1, 1:-1]) / 13
     return result
 
 

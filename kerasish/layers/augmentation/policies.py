@@ -99,13 +99,13 @@ class PolicyLayer(ColorLayer):
         colors: bool,
     ) -> Tensor:
         """Do all steps: `move(rows, matrices)` where places change; and pixels, if these are."""
+        x = x.clone()
         for step in range(parameters["operation"].shape[1]):
             for operation, index, value in self._chosen(parameters, step):
                 if operation.matrices is not None:
-                    x = x.index_copy(0, index, move(x[index], operation.matrices(value, size)))
+                    x.index_copy_(0, index, move(x[index], operation.matrices(value, size)))
                 elif colors and operation.change is not None:
-                    changed = operation.change(x[index], value.to(x.dtype))
-                    x = x.index_copy(0, index, changed)
+                    x.index_copy_(0, index, operation.change(x[index], value.to(x.dtype)))
         return x
 
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
@@ -120,7 +120,7 @@ class PolicyLayer(ColorLayer):
             x,
             parameters,
             (height, width),
-            lambda rows, m: warp(rows, m, self.interpolation, self.fill_mode, fill),
+            lambda rows, m: warp(rows, m, self.interpolation, self.fill_mode, fill, affine=True),
             colors=True,
         )
 
@@ -131,7 +131,7 @@ class PolicyLayer(ColorLayer):
             masks.to(torch.float64),
             parameters,
             (height, width),
-            lambda rows, m: warp(rows, m, "nearest", self.fill_mode),
+            lambda rows, m: warp(rows, m, "nearest", self.fill_mode, affine=True),
             colors=False,
         )
         return moved.to(masks.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -12,8 +13,9 @@ from kerasish.layers.augmentation import pixels
 from kerasish.layers.augmentation.arguments import bounds, is_number
 from kerasish.layers.augmentation.base import Parameters
 from kerasish.layers.augmentation.color import ColorLayer
-from kerasish.layers.augmentation.draws import Draws
+from kerasish.layers.augmentation.draws import Draws, sample_keys
 from kerasish.layers.augmentation.pixels import per_image
+from kerasish.layers.augmentation.windows import crop
 from kerasish.layers.checks import positive_int
 
 
@@ -234,6 +236,16 @@ class RandomGaussianBlur(ColorLayer):
         return torch.where(per_image(parameters["chosen"]), blurred, images)
 
 
+# Each image's noise is cut out of one field at a random place, so many pixels from its corner.
+_SPARE = 64
+
+
+@functools.lru_cache(maxsize=4)
+def _noise_field(channels: int, height: int, width: int, device: torch.device) -> Tensor:
+    draws = Draws(sample_keys(torch.arange(1, device=device)))
+    return draws.normal((channels, height + _SPARE, width + _SPARE))
+
+
 class RandomErasing(ColorLayer):
     """Covers a rectangle of some images.
 
@@ -276,7 +288,7 @@ class RandomErasing(ColorLayer):
     def draw(self, draws: Draws, size: tuple[int, int]) -> Parameters:
         """The rectangles, empty where nothing is erased."""
         chosen = draws.chance(draws.uniform(*self.factor))
-        parameters: Parameters = {"keys": draws.fork(0).keys}
+        parameters: Parameters = {"place": draws.integers(0, _SPARE - 1, (2,))}
         for name, length in zip(("rows", "columns"), size, strict=True):
             side = torch.sqrt(draws.uniform(*self.scale)) * length
             start = draws.uniform() * (length - side)
@@ -293,7 +305,10 @@ class RandomErasing(ColorLayer):
     def _fill(self, images: Tensor, parameters: Parameters) -> Tensor:
         low, high = self.value_range
         if self.fill_value is None:
-            noise = Draws(parameters["keys"]).normal(tuple(images.shape[1:]))
+            top, left = parameters["place"].unbind(-1)
+            height, width = images.shape[-2:]
+            field = _noise_field(images.shape[1], height, width, images.device)
+            noise = crop(field.expand(len(images), -1, -1, -1), top, left, (height, width))
             return (noise * high).clamp(low, high).to(images.dtype)
         fill = torch.tensor(self.fill_value, dtype=images.dtype, device=images.device)
         return (fill if fill.dim() == 0 else fill[:, None, None]).clamp(low, high)

@@ -39,8 +39,10 @@ def warp(
     interpolation: str = "bilinear",
     fill_mode: str = "constant",
     fill_value: float = 0.0,
+    *,
+    affine: bool = False,
 ) -> Tensor:
-    """Each image seen through its matrix.
+    """Each image seen through its matrix; `affine` promises that the last rows are (0, 0, 1).
 
     Shapes:
         images: `(batch, channels, height, width)`
@@ -48,6 +50,11 @@ def warp(
         output: that of the images
     """
     height, width = images.shape[-2:]
+    if affine and fill_mode != "wrap":
+        theta = (_to_edges(height, width, matrices) @ matrices)[:, :2]
+        theta = (theta @ inverse(_to_edges(height, width, matrices)[None])).to(images.dtype)
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        return _look_up(images, grid, interpolation, fill_mode, fill_value)
     m = matrices.to(images.dtype)[..., None, None]  # (batch, 3, 3, 1, 1)
     x = torch.arange(width, device=images.device, dtype=images.dtype)[None, None]
     y = torch.arange(height, device=images.device, dtype=images.dtype)[None, :, None]
@@ -74,13 +81,24 @@ def sample(
         x, y = x % width, y % height
         images = F.pad(images, (0, 1, 0, 1), mode="circular")
         height, width = height + 1, width + 1
-    # grid_sample counts from -1 to 1, from edge to edge of the image.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+    return _look_up(images, grid.to(images.dtype), interpolation, fill_mode, fill_value)
+
+
+def _to_edges(height: int, width: int, like: Tensor) -> Tensor:
+    """From pixels to grid_sample's count, from -1 to 1 from edge to edge of the image."""
+    rows = [[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]]
+    return torch.tensor(rows, dtype=like.dtype, device=like.device)
+
+
+def _look_up(
+    images: Tensor, grid: Tensor, interpolation: str, fill_mode: str, fill_value: float
+) -> Tensor:
     shift = fill_value if fill_mode == "constant" else 0.0
     # Past the border, the zeros that come in stand for the fill value.
     result = F.grid_sample(
         images - shift if shift else images,
-        grid.to(images.dtype),
+        grid,
         mode=interpolation,
         padding_mode=_PADDING[fill_mode],
         align_corners=False,

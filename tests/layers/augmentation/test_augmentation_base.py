@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import kerasish
 from kerasish import layers
-from kerasish.layers.augmentation import sample_context
+from kerasish.layers.augmentation import base, sample_context
 from tests.layers.harness import assert_same_signature, check_layer
 
 UNIT = {"value_range": (0, 1)}
@@ -346,3 +346,24 @@ def test_drawing_leaves_the_global_generators_alone():
 
     assert torch.equal(torch.get_rng_state(), before)
     assert random.getstate() == python
+
+
+@every_layer
+def test_large_batches_changed_in_parts_are_changed_alike(name, monkeypatch):
+    x = images(7, torch.uint8)
+    kwargs = {"value_range": (0, 255)} if "value_range" in MAKERS[name]() else {}
+    monkeypatch.setattr(base, "_CACHED", 10**9)
+    whole = make(name, seed=3, **kwargs)(x)
+    monkeypatch.setattr(base, "_CACHED", 2 * 3 * 13 * 16)
+
+    assert_close(make(name, seed=3, **kwargs)(x), whole, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["RandomRotation", "RandomContrast", "RandomCrop", "RandAugment"])
+def test_gradients_pass_through(name):
+    x = images().requires_grad_()
+
+    make(name, seed=1)(x).sum().backward()
+
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
