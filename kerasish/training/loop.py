@@ -90,8 +90,13 @@ def train_epoch(
     callbacks: CallbackList,
     timings: Timings,
     first: int = 0,
+    may_stop: bool = True,
 ) -> int:
-    """Train on every batch, counting from `first`. Returns the count."""
+    """Train on every batch, counting from `first`. Returns the count.
+
+    Without `may_stop` a wish to stop waits for the end: of several processes, one that left the
+    loop alone would let the others wait forever.
+    """
     kept, window = tracker.kept, tracker.window
     reduce, clock = timings.timed("metrics", tracker.reduce), perf_counter
     in_step = 0.0
@@ -109,7 +114,7 @@ def train_epoch(
             reduce()
         if end is not None:
             end(number, logs)
-        if model.stop_training:
+        if model.stop_training and may_stop:
             break
     timings.step += in_step
     if hasattr(step, "finish"):

@@ -78,7 +78,6 @@ class Run:
                 break
             self.logs, backup = logs, None
             if self.is_shared:
-                # One that went on alone would wait for the others forever.
                 self.model.stop_training = parallel.any_process(self.model.stop_training)
             if keeper is not None:
                 keeper.save_epoch(epoch)
@@ -129,7 +128,14 @@ class Run:
             if self.plan is None or tracker is None:
                 return loop.custom_epoch(model, batches, "train", self.listeners, timings, first)
             seen = loop.train_epoch(
-                model, batches, self.step, tracker, self.listeners, timings, first
+                model,
+                batches,
+                self.step,
+                tracker,
+                self.listeners,
+                timings,
+                first,
+                not self.is_shared,
             )
         with timings.within("metrics"):
             if self.is_shared:
