@@ -45,7 +45,7 @@ class Run:
         elif self.is_shared:
             raise ValueError(
                 'fit: data_parallel="ddp" cannot average the gradients of a train_step of your '
-                "own; override compute_loss instead, or average them in train_step and leave it out."
+                "own. Override compute_loss instead, or average them there and leave it out."
             )
         self.passes, self.validation = passes, validation
         self.validation_freq, self.listeners = validation_freq, listeners

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+import torchmetrics
 from torch.utils.data import DataLoader, Dataset
 
 import kerasish
@@ -192,8 +193,23 @@ def test_validation_does_not_disturb_the_rest(hook, tmp_path):
         {"optimizer": lambda: torch.optim.RMSprop, "clip_norm": 0.5},
         {"precision": "float64"},
         {"precision": "bfloat16-mixed"},
+        {"precision": "float16-mixed"},
+        {"optimizer": optimizers.ScheduleFreeAdamW(0.01)},
+        {"optimizer": optimizers.LossScaleOptimizer(optimizers.Adagrad(0.01))},
+        {"optimizer": lambda: optimizers.Adam(0.01), "lr_multipliers": {"dense*": 0.5}},
     ],
-    ids=["accumulate", "optimizer accumulates", "ema", "torch optimizer", "double", "bfloat16"],
+    ids=[
+        "accumulate",
+        "optimizer accumulates",
+        "ema",
+        "torch optimizer",
+        "double",
+        "bfloat16",
+        "float16",
+        "schedule-free",
+        "scaled loss",
+        "rates by name",
+    ],
 )
 def test_every_way_of_training_goes_on(options, tmp_path):
     def choose():
@@ -396,3 +412,22 @@ def test_a_table_whose_first_epoch_comes_again_keeps_its_header(tmp_path):
     lines = table.read_text().splitlines()
     assert lines[0].startswith("epoch,")
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "1", "2"]
+
+
+def test_metrics_of_torchmetrics_go_on(tmp_path):
+    def run(folder, *extra):
+        kerasish.utils.set_random_seed(2)
+        model = kerasish.Sequential([layers.Input((5,)), layers.Dense(1)])
+        accuracy = torchmetrics.classification.BinaryAccuracy()
+        area = torchmetrics.classification.BinaryAUROC()  # keeps lists of all it has seen
+        loss = kerasish.losses.BinaryCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=[accuracy, area])
+        extra = [BackupAndRestore(tmp_path / folder, save_freq=2), *extra]
+        model.fit(*arrays(), BATCH, 2, callbacks=extra, verbose=0)
+        return model
+
+    expected = run("a")
+    with pytest.raises(Stopped):
+        run("b", StopAt(5))
+
+    assert_same(run("b"), expected)
