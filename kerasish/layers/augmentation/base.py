@@ -145,19 +145,26 @@ class AugmentationLayer(Layer):
                 f'{type(self).__name__} "{self.name}" found no images in {describe(data)}. Pass '
                 "images, (images, labels), or a dict with the key 'images'."
             )
+        # Counting calls and looking up samples are no work for a compiler: it leaves this out.
+        if torch.compiler.is_compiling() and self.training:
+            return self._augment_eagerly(data, images)
+        return self._augment(data, images)
+
+    @torch.compiler.disable()  # type: ignore[call-arg]
+    def _augment_eagerly(self, data: Any, images: Tensor) -> Any:
+        return self._augment(data, images)
+
+    def _augment(self, data: Any, images: Tensor) -> Any:
         batch, size = self._measure(images)
         with _full_precision(images.device.type):
-            return self._augment(data, images, batch, size)
-
-    def _augment(self, data: Any, images: Tensor, batch: int, size: tuple[int, int]) -> Any:
-        if self.training:
-            self._look_at_range(images)
-            parameters = self.draw(self._next_draws(batch, images.device), size)
-        else:
-            parameters = self.fixed(batch, size, images.device)
-            if parameters is None:
-                return data
-        return self.transform(data, parameters, size)
+            if self.training:
+                self._look_at_range(images)
+                parameters = self.draw(self._next_draws(batch, images.device), size)
+            else:
+                parameters = self.fixed(batch, size, images.device)
+                if parameters is None:
+                    return data
+            return self.transform(data, parameters, size)
 
     def transform(self, data: Any, parameters: Parameters, size: tuple[int, int]) -> Any:
         """Do to data what the parameters say.
@@ -274,8 +281,6 @@ class AugmentationLayer(Layer):
     def _look_at_range(self, images: Tensor) -> None:
         """Warn once where the pixels' scale is not the one that the layer was made for."""
         if self._looked_at_range or images.device.type == "meta" or not self._reads_range:
-            return
-        if torch.compiler.is_compiling():
             return
         self._looked_at_range = True
         if images.is_floating_point():

@@ -59,6 +59,11 @@ class TorchTransform(AugmentationLayer):
         images = images_in(data)
         if images is None:
             raise ValueError(f'{type(self).__name__} "{self.name}" found no images.')
+        if torch.compiler.is_compiling():
+            return self._augment_eagerly(data, images)
+        return self._augment(data, images)
+
+    def _augment(self, data: Any, images: Tensor) -> Any:
         batch, _ = self._measure(images)
         draws = self._next_draws(batch, images.device)
         if images.device.type == "meta":

@@ -121,6 +121,11 @@ class _ByLot(AugmentationLayer):
         images = images_in(data)
         if not self.training or images is None:
             return data
+        if torch.compiler.is_compiling():
+            return self._augment_eagerly(data, images)
+        return self._augment(data, images)
+
+    def _augment(self, data: Any, images: Tensor) -> Any:
         batch, _ = self._measure(images)
         _, calls = self.seeds.state
         lot = self._lot(self._next_draws(batch, images.device))

@@ -367,3 +367,25 @@ def test_gradients_pass_through(name):
 
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("name", ["RandomFlip", "RandomCrop", "RandAugment", "RandomChoice"])
+def test_compiled_layers_draw_the_same(name):
+    eager, other = make(name, seed=1), make(name, seed=1)
+    compiled = torch.compile(other, backend="eager")
+    x = images()
+
+    for _ in range(3):
+        assert_close(compiled(x), eager(x), rtol=0, atol=1e-6)
+    torch._dynamo.reset()
+
+
+@every_layer
+def test_evaluation_compiles_into_one_graph(name):
+    layer, x = make(name).eval(), images()
+    expected = layer(x)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+
+    # Compiled windows are computed all at once, by matrices.
+    assert_close(compiled(x), expected, rtol=0, atol=1e-4)
+    torch._dynamo.reset()
