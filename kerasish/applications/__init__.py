@@ -5,19 +5,22 @@
     model = applications.ResNet50(classes=5)
     applications.list("*resnet*")
 
+    applications.classics.CIFARResNet(110)
+
 Every name of the catalogue is an attribute of this module; `torchvision` is imported when a network
 is made.
 """
 
 from typing import Any
 
+from kerasish.applications import classics
 from kerasish.applications.application import Application
 from kerasish.applications.backbone import Backbone
 from kerasish.applications.catalogue import NAMES as _NAMES
 from kerasish.applications.catalogue import find as _find
 from kerasish.applications.catalogue import get, list
 
-__all__ = ["Application", "Backbone", "get", "list"]
+__all__ = ["Application", "Backbone", "classics", "get", "list"]
 
 
 def __getattr__(name: str) -> Any:

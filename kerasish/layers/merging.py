@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.graph.symbolic import is_symbolic
 from kerasish.layers.base import Layer
 
 
@@ -57,7 +58,10 @@ class Merge(Layer):
                 f"tensors, as one argument, got {describe(inputs)}."
             )
         if all(hasattr(x, "shape") for x in inputs):
-            self.check_shapes([tuple(x.shape) for x in inputs])
+            # Inside code that a model opens up, sizes may be symbolic, and so unknown.
+            self.check_shapes(
+                [tuple(None if is_symbolic(n) else n for n in x.shape) for x in inputs]
+            )
 
     def check_shapes(self, shapes: list[tuple[int | None, ...]]) -> None:
         """Raise a ValueError if tensors of these shapes cannot be merged; `None` is unknown."""
