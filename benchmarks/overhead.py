@@ -114,10 +114,10 @@ def main() -> None:
         label = "-".join(map(str, sizes))
         compare(
             f"fit {label}, batch {batch}",
-            lambda: hand_fit(net, x, y, batch, 2),  # noqa: B023
-            lambda: model.fit(x, y, batch, 2, verbose=0),  # noqa: B023
+            lambda: hand_fit(net, x, y, batch, 4),  # noqa: B023
+            lambda: model.fit(x, y, batch, 4, verbose=0),  # noqa: B023
             rounds,
-            2 * (rows // batch),
+            4 * (rows // batch),
         )
     net, model = make_pair([16, 32, 32, 4])
     for batch, rows in ((32, 8192), (1024, 262144)):
