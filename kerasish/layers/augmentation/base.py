@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kerasish.config import as_image_format
 from kerasish.describe import describe
+from kerasish.graph.symbolic import is_symbolic
 from kerasish.layers.augmentation import boxes as box_formats
 from kerasish.layers.augmentation.draws import Draws, current_samples, sample_keys
 from kerasish.layers.augmentation.parts import (
@@ -135,10 +136,16 @@ class AugmentationLayer(Layer):
         """What to do outside training: `None` for nothing."""
         return None
 
+    def followed(self, data: Any) -> Any:
+        """What the layer is where its code is followed, as for a plain torch twin: nothing."""
+        return data
+
     # The call
 
     def forward(self, data: Any) -> Any:
         """Augment in training."""
+        if is_symbolic(data):
+            return self.followed(data)
         images = images_in(data)
         if images is None:
             raise ValueError(

@@ -42,6 +42,13 @@ class _WindowLayer(AugmentationLayer):
             self.interpolation,
         )
 
+    def followed(self, data: Any) -> Any:
+        """Refuse: outside training as well, the window depends on the image's size."""
+        raise TypeError(
+            f'{type(self).__name__} "{self.name}" cannot be written as torch calls. Cut images to '
+            "size before the model, for instance in the data set."
+        )
+
     def transform_masks(self, masks: Tensor, parameters: Parameters) -> Tensor:
         """The same window, to the nearest pixel."""
         # Torch resizes uint8 and floats; float64 holds the class numbers of other types.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.graph.symbolic import is_symbolic
 from kerasish.layers.augmentation.base import AugmentationLayer, Parameters
 from kerasish.layers.augmentation.parts import images_in, like, map_parts, parts_of, tv_kind
 from kerasish.layers.base import Layer
@@ -54,7 +55,7 @@ class TorchTransform(AugmentationLayer):
         """Call the transform on the batch, or on each sample."""
         if not self.is_random:
             return self._call(data)
-        if not self.training:
+        if not self.training or is_symbolic(data):
             return data
         images = images_in(data)
         if images is None:

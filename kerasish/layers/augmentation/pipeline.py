@@ -119,7 +119,7 @@ class _ByLot(AugmentationLayer):
     def forward(self, data: Any) -> Any:
         """Send the samples chosen through their layers, in training."""
         images = images_in(data)
-        if not self.training or images is None:
+        if not self.training or images is None:  # symbolic data have none
             return data
         if torch.compiler.is_compiling():
             return self._augment_eagerly(data, images)

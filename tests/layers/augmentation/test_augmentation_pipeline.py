@@ -218,3 +218,33 @@ def test_preview_saves_a_picture_and_changes_nothing(tmp_path, data_format):
 def test_preview_wants_a_batch():
     with pytest.raises(ValueError, match="batch of images"):
         preview(layers.RandomFlip(), torch.rand(3, 4, 4))
+
+
+def test_plain_torch_twin_of_a_model_has_no_augmentation():
+    inputs = layers.Input((3, 12, 14))
+    x = layers.RandomApply(layers.RandomZoom(0.1))(layers.RandomFlip()(inputs))
+    model = kerasish.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    model.eval()
+
+    twin = model.to_torch().eval()
+
+    x = images()
+    assert_close(twin(x), model(x))
+
+
+def test_model_with_augmentation_is_saved_and_loaded(tmp_path):
+    inputs = layers.Input((3, 12, 14))
+    policy = layers.Pipeline([layers.RandAugment((0, 1)), layers.PCAColorJitter(0.2, (0, 1))])
+    policy.layers[1].adapt(images())
+    model = kerasish.Model(inputs, layers.Dense(2)(layers.Flatten()(policy(inputs))))
+    model.save(tmp_path / "model.kerasish")
+
+    again = kerasish.models.load_model(tmp_path / "model.kerasish")
+
+    x = images()
+    assert_close(again(x, training=False), model(x, training=False))
+    for (key, a), (other, b) in zip(
+        model.state_dict().items(), again.state_dict().items(), strict=True
+    ):
+        assert key == other
+        assert_close(a, b, rtol=0, atol=0)
