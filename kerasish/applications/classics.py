@@ -214,7 +214,7 @@ def CIFARResNet(  # noqa: N802
 
     Example:
         >>> CIFARResNet(20).count_params(), CIFARResNet(20, shortcut="conv").count_params()
-        (271098, 273850)
+        (271098, 273658)
 
     References: He et al. (2015), "Deep Residual Learning for Image Recognition"; Srivastava et al.
     (2015), "Highway Networks"; Huang et al. (2016), "Deep Networks with Stochastic Depth"; Gastaldi
