@@ -157,7 +157,8 @@ class AugmentationLayer(Layer):
             return self._augment_eagerly(data, images)
         return self._augment(data, images)
 
-    @torch.compiler.disable()  # type: ignore[call-arg]
+    # torch.compiler.disable would load the whole compiler now, this only when it is at work.
+    @torch._disable_dynamo
     def _augment_eagerly(self, data: Any, images: Tensor) -> Any:
         return self._augment(data, images)
 
@@ -166,12 +167,17 @@ class AugmentationLayer(Layer):
         with _full_precision(images.device.type):
             if self.training:
                 self._look_at_range(images)
-                parameters = self.draw(self._next_draws(batch, images.device), size)
+                parameters = self._draw_parameters(batch, size, images.device)
             else:
                 parameters = self.fixed(batch, size, images.device)
                 if parameters is None:
                     return data
             return self.transform(data, parameters, size)
+
+    def _draw_parameters(
+        self, batch: int, size: tuple[int, int], device: torch.device
+    ) -> Parameters:
+        return self.draw(self._next_draws(batch, device), size)
 
     def transform(self, data: Any, parameters: Parameters, size: tuple[int, int]) -> Any:
         """Do to data what the parameters say.

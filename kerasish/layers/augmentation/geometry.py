@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class GeometricLayer(AugmentationLayer):
     """
 
     # Whether parallel lines stay so: the last rows of all matrices are (0, 0, 1).
-    is_affine: ClassVar[bool] = False
+    is_affine: bool = False
 
     def __init__(
         self,
@@ -94,6 +95,46 @@ class GeometricLayer(AugmentationLayer):
     ) -> Tensor:
         """Move the corners."""
         return box_formats.move(boxes, inverse(parameters["matrices"]))
+
+
+def joinable(first: Any, second: Any) -> bool:
+    """Whether two layers in a row can see images through one matrix, the product of theirs."""
+    if not isinstance(first, GeometricLayer) or not isinstance(second, GeometricLayer):
+        return False
+    same = ("interpolation", "fill_mode", "fill_value", "data_format", "bounding_box_format")
+    return all(getattr(first, name) == getattr(second, name) for name in same)
+
+
+class JoinedGeometry(GeometricLayer):
+    """Geometric layers as one: pixels are interpolated once, whatever their number.
+
+    Args:
+        layers: Layers of which each is `joinable` with the next.
+    """
+
+    def __init__(self, layers: Sequence[GeometricLayer]) -> None:
+        first = layers[0]
+        super().__init__(
+            interpolation=first.interpolation,
+            fill_mode=first.fill_mode,
+            fill_value=first.fill_value,
+            data_format=first.data_format,
+            bounding_box_format=first.bounding_box_format,
+            seed=0,
+            name="joined_geometry",
+        )
+        # In a dict, not as its children, which they already are of the pipeline they are in.
+        self._members = {"layers": tuple(layers)}
+        self.is_affine = all(layer.is_affine for layer in layers)
+
+    def _draw_parameters(self, batch: int, size: tuple[int, int], device: Any) -> Parameters:
+        product = None
+        for layer in self._members["layers"]:
+            # A later layer's result is looked up in the earlier one's: its matrix acts first.
+            own = layer.matrices(layer._next_draws(batch, device), size)
+            product = own if product is None else product @ own
+        assert product is not None
+        return {"matrices": product}
 
 
 class RandomFlip(AugmentationLayer):

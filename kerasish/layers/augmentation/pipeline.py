@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.graph.symbolic import is_symbolic
 from kerasish.layers.augmentation.base import AugmentationLayer, process_numbers
 from kerasish.layers.augmentation.draws import (
     Draws,
@@ -18,6 +19,7 @@ from kerasish.layers.augmentation.draws import (
     sample_context,
 )
 from kerasish.layers.augmentation.foreign import as_augmentation
+from kerasish.layers.augmentation.geometry import JoinedGeometry, joinable
 from kerasish.layers.augmentation.parts import (
     BOXES,
     images_in,
@@ -41,6 +43,9 @@ class Pipeline(Layer):
             Random torchvision transforms, like augmentation layers, do nothing outside training.
         name: The layer's name.
         seed: Gives the augmentation layers without a seed one each, by their place.
+        join: Whether neighbouring turns, zooms, shifts, shears and changes of perspective that
+            interpolate and fill alike are done at once, by the product of their matrices: faster
+            and sharper, and what one of them would push out of the picture another may bring back.
         **kwargs: Those of `Layer`.
 
     Raises:
@@ -59,13 +64,16 @@ class Pipeline(Layer):
         name: str | None = None,
         *,
         seed: int | None = None,
+        join: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **{"autocast": False, **kwargs})
-        self.seed = seed
+        self.seed, self.join = seed, join
         self.layers = nn.ModuleList(as_augmentation(layer) for layer in layers)
         if seed is not None:
             _seed_all(self.layers, seed)
+        # In a dict, not as children: those inside are children already, and would count twice.
+        self._runs = {"layers": _joined(self.layers) if join else None}
 
     def build(self, input_shape: Any) -> None:
         """Build the augmentation layers, whatever sizes come to them."""
@@ -73,13 +81,29 @@ class Pipeline(Layer):
 
     def forward(self, data: Any) -> Any:
         """One layer after the other."""
-        for layer in self.layers:
+        joined = self._runs["layers"]
+        if joined is None or not self.training or is_symbolic(data):
+            joined = tuple(self.layers)
+        for layer in joined:
             data = layer(data)
         return data
 
     def preview(self, images: Any, path: Any = None, **kwargs: Any) -> Any:
         """Draw originals and variants; see `augmentation.preview`."""
         return preview(self, images, path, **kwargs)
+
+
+def _joined(layers: Iterable[nn.Module]) -> tuple[nn.Module, ...] | None:
+    """The layers with joined ones in place of their members; `None` where nothing is joined."""
+    runs: list[list[nn.Module]] = []
+    for layer in layers:
+        if runs and joinable(runs[-1][-1], layer):
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    if all(len(run) == 1 for run in runs):
+        return None
+    return tuple(run[0] if len(run) == 1 else JoinedGeometry(run) for run in runs)  # type: ignore[arg-type]
 
 
 def _build_all(modules: Iterable[nn.Module], input_shape: Any) -> None:

@@ -248,3 +248,71 @@ def test_model_with_augmentation_is_saved_and_loaded(tmp_path):
     ):
         assert key == other
         assert_close(a, b, rtol=0, atol=0)
+
+
+def moves():
+    turn, zoom = layers.RandomRotation(0.2, seed=1), layers.RandomZoom(0.3, seed=2)
+    return [layers.RandomFlip(seed=9), turn, zoom, layers.RandomShear(0.2, seed=3)]
+
+
+def test_neighbouring_moves_are_one_interpolation(monkeypatch):
+    from torch.nn import functional
+
+    calls = []
+    real = functional.grid_sample
+    monkeypatch.setattr(functional, "grid_sample", lambda *a, **k: calls.append(1) or real(*a, **k))
+    pipeline = layers.Pipeline(moves())
+
+    pipeline(images())
+
+    assert len(calls) == 1
+    assert len(list(pipeline.sublayers())) == 4
+
+
+def test_joined_moves_show_what_the_moves_show_one_after_the_other():
+    # Smooth pictures, which one interpolation more or less hardly changes.
+    x = torch.nn.functional.interpolate(torch.rand(8, 3, 5, 6), (60, 72), mode="bicubic")
+
+    joined = layers.Pipeline(moves())(x)
+    apart = layers.Pipeline(moves(), join=False)(x)
+
+    inside = (joined - apart)[..., 15:-15, 15:-15].abs()
+    assert float(inside.mean()) < 0.03
+    assert float(inside.quantile(0.9)) < 0.08
+
+
+def test_joined_moves_keep_to_seed_and_sample():
+    x = images()
+    with sample_context(range(8), 4):
+        whole = layers.Pipeline(moves())(x)
+    pipeline = layers.Pipeline(moves())
+    pipeline(x)
+    with sample_context([6, 7], 4):
+        assert_close(pipeline(x[6:]), whole[6:], rtol=0, atol=1e-5)
+
+
+def test_moves_that_fill_differently_are_not_joined():
+    one = layers.RandomRotation(0.2, fill_mode="constant", seed=1)
+    pipeline = layers.Pipeline([one, layers.RandomZoom(0.2, seed=2)])
+    x = images()
+
+    expected = layers.RandomRotation(0.2, fill_mode="constant", seed=1)(x)
+
+    assert_close(pipeline(x), layers.RandomZoom(0.2, seed=2)(expected), rtol=0, atol=0)
+
+
+def test_boxes_follow_joined_moves():
+    x = torch.zeros(4, 3, 60, 60)
+    x[:, :, 25:35, 20:40] = 1
+    boxes = torch.tensor([[20.0, 25.0, 40.0, 35.0]]).expand(4, 1, 4)
+    same = {"fill_mode": "constant", "bounding_box_format": "xyxy"}
+    pipeline = layers.Pipeline(
+        [layers.RandomRotation((0.25, 0.25), **same), layers.RandomTranslation(0.1, 0.1, **same)]
+    )
+
+    moved = pipeline({"images": x, "bounding_boxes": {"boxes": boxes}})
+
+    for image, box in zip(moved["images"], moved["bounding_boxes"]["boxes"], strict=True):
+        rows, columns = (image[0] > 0.5).nonzero().unbind(-1)
+        seen = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        assert_close(box[0], seen.float(), rtol=0, atol=1.5)
