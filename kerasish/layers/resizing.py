@@ -38,7 +38,8 @@ class _ImageSize(AugmentationLayer):
             hint="Images have a channel axis, of size 1 where they are grey.",
         )
 
-    def _augment(self, data: Any, images: Tensor, batch: int, size: Size) -> Any:
+    def _augment(self, data: Any, images: Tensor) -> Any:
+        batch, size = self._measure(images)
         # The same for all samples; the parameter only says how many there are.
         return self.transform(data, {"one": torch.ones(batch, device=images.device)}, size)
 

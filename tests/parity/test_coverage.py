@@ -10,7 +10,7 @@ from tests.parity.test_parity import CASES
 
 BASE = "a base class"
 FUNCTION = "computes nothing, or what its function does"
-DATA = "prepares data, most of it strings, hashes and vocabularies; see its own tests"
+DATA = "takes strings, or learns from data; see its own tests"
 PIXELS = "draws random numbers, or works on labelled pictures; see its own tests"
 # Layers that the tables leave out.
 ELSEWHERE = {
@@ -18,16 +18,9 @@ ELSEWHERE = {
     **dict.fromkeys(("InputLayer", "Lambda"), FUNCTION),
     **dict.fromkeys(
         (
-            "CategoryEncoding",
-            "CenterCrop",
-            "Discretization",
             "HashedCrossing",
             "Hashing",
             "IntegerLookup",
-            "MelSpectrogram",
-            "Normalization",
-            "Resizing",
-            "STFTSpectrogram",
             "StringLookup",
             "TextVectorization",
         ),
