@@ -158,7 +158,7 @@ class AugmentationLayer(Layer):
         return self._augment(data, images)
 
     # torch.compiler.disable would load the whole compiler now, this only when it is at work.
-    @torch._disable_dynamo
+    @torch._disable_dynamo  # type: ignore[attr-defined]
     def _augment_eagerly(self, data: Any, images: Tensor) -> Any:
         return self._augment(data, images)
 
