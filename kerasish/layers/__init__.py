@@ -171,6 +171,7 @@ from kerasish.layers.separable_convolution import (
 from kerasish.layers.spectrogram import MelSpectrogram, STFTSpectrogram
 from kerasish.layers.stochastic_depth import ShakeShake, StochasticDepth
 from kerasish.layers.text import TextVectorization
+from kerasish.layers.torch_module_wrapper import TorchModuleWrapper
 from kerasish.layers.transposed_convolution import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -354,6 +355,7 @@ __all__ = [
     "TextVectorization",
     "TimeDistributed",
     "TorchModule",
+    "TorchModuleWrapper",
     "TorchTransform",
     "TrivialAugment",
     "UnitNormalization",

@@ -25,7 +25,6 @@ MISSING: dict[str, dict[str, str]] = {
         "FlaxLayer": JAX,
         "JaxLayer": JAX,
         "TFSMLayer": JAX,
-        "TorchModuleWrapper": "any torch module is a layer here; see TorchModule",
     },
     "callbacks": {"OrbaxCheckpoint": "writes JAX's format"},
     "utils": {

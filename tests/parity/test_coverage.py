@@ -15,7 +15,7 @@ PIXELS = "draws random numbers, or works on labelled pictures; see its own tests
 # Layers that the tables leave out.
 ELSEWHERE = {
     **dict.fromkeys(("Layer", "Wrapper"), BASE),
-    **dict.fromkeys(("InputLayer", "Lambda"), FUNCTION),
+    **dict.fromkeys(("InputLayer", "Lambda", "TorchModuleWrapper"), FUNCTION),
     **dict.fromkeys(
         (
             "HashedCrossing",
@@ -67,7 +67,6 @@ ABSENT = {
     "FlaxLayer": "wraps another framework's module",
     "JaxLayer": "wraps another framework's module",
     "TFSMLayer": "wraps another framework's module",
-    "TorchModuleWrapper": "any torch module is a layer here; see TorchModule",
 }
 
 
