@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         random,
         saving,
         schedules,
+        transfer,
         tree,
         utils,
     )
@@ -61,6 +62,7 @@ _LAZY = (
     "random",
     "saving",
     "schedules",
+    "transfer",
     "tree",
     "utils",
 )
@@ -103,6 +105,7 @@ __all__ = [
     "regularizers",
     "saving",
     "schedules",
+    "transfer",
     "tree",
     "utils",
     "version",

@@ -26,12 +26,14 @@ class Stage:
         name: A layer's name, or the path of a part inside a torch module, such as `"layer3"`.
         parameters: Its parameters by their names in the model.
         layers: The layers that lie wholly in it.
+        paths: The paths of its modules in the model, in the order of their calls.
         is_open: Whether torch convolutions that follow belong to it, up to the next pooling.
     """
 
     name: str
     parameters: dict[str, Parameter] = dataclasses.field(default_factory=dict)
     layers: list[Any] = dataclasses.field(default_factory=list, repr=False)
+    paths: list[str] = dataclasses.field(default_factory=list, repr=False)
     is_open: bool = False
 
     @property
@@ -48,6 +50,7 @@ class Stage:
 
     def add(self, path: str, module: nn.Module) -> None:
         """Take in a module whose path in the model is given."""
+        self.paths.append(path)
         for name, parameter in module.named_parameters(prefix=path):
             self.parameters[name] = parameter
         if isinstance(module, WeightHolder):

@@ -1,0 +1,210 @@
+"""Transfer learning: rates by stage, and features of several stages."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+from torch.utils.data import DataLoader, TensorDataset
+
+import kerasish
+from kerasish import layers, transfer
+from kerasish.optimizers.groups import multiplier_for
+
+
+class Net(nn.Module):
+    """A small backbone with the layout of torchvision's."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 2, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(2)
+        self.layer1 = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU())
+        self.layer2 = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Dropout(0.5))
+        self.calls = []
+
+    def forward(self, x):
+        x = self.layer1(self.bn1(self.conv1(x)))
+        self.calls.append("layer1")
+        x = self.layer2(x)
+        self.calls.append("layer2")
+        return x.mean((2, 3))
+
+
+@pytest.fixture
+def model():
+    image = kerasish.Input((1, 8, 8))
+    x = layers.TorchModule(Net(), name="net")(image)
+    return kerasish.Model(image, layers.Dense(3, name="head")(x))
+
+
+def images(rows=5):
+    return np.random.default_rng(0).random((rows, 1, 8, 8)).astype("float32")
+
+
+def net_of(model):
+    return model.get_layer("net").module
+
+
+# Rates
+
+
+def test_discriminative_rates_are_a_tenth_for_the_head_and_a_hundredth_below(model):
+    factors = transfer.discriminative(model)
+
+    got = {name: multiplier_for(name, factors) for name, _ in model.named_parameters()}
+
+    assert {name: f for name, f in got.items() if f != 0.01} == {
+        "head.linear.weight": 0.1,
+        "head.linear.bias": 0.1,
+    }
+    assert factors["head"] == 0.1
+
+
+def test_discriminative_rates_may_decay_stage_by_stage(model):
+    factors = transfer.discriminative(model, decay=0.5)
+
+    assert factors == {
+        "head": 1.0,
+        "net.module.layer2": 0.5,
+        "net.module.layer1": 0.25,
+        "net.module.conv1": 0.125,
+        "net.module.bn1": 0.125,
+    }
+
+
+def test_a_step_with_discriminative_rates_is_that_of_sgd_with_those_rates(model):
+    x, y = torch.as_tensor(images(3)), torch.arange(3)
+    model.compile(
+        "sgd",
+        kerasish.losses.SparseCategoricalCrossentropy(from_logits=True),
+        lr_multipliers=transfer.discriminative(model, top=0.5, intermediate=0.25),
+    )
+    model.freeze("net")  # no dropout, no statistics
+    model.unfreeze("conv1")
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model.train()
+    nn.functional.cross_entropy(model(x), y).backward()
+    want = {name: p.grad for name, p in model.named_parameters()}
+
+    model.train_on_batch(x, y)
+
+    after = dict(model.named_parameters())
+    name = "head.linear.bias"
+    assert_close(after[name].detach(), before[name] - 0.01 * 0.5 * want[name])
+    assert not torch.equal(after["net.module.conv1.weight"], before["net.module.conv1.weight"])
+
+
+@pytest.mark.parametrize("kwargs", [{"top": -1}, {"intermediate": "a"}, {"decay": 0}])
+def test_impossible_rates_are_refused(model, kwargs):
+    with pytest.raises(ValueError, match="discriminative"):
+        transfer.discriminative(model, **kwargs)
+
+
+# Features
+
+
+def test_features_are_what_the_head_gets(model):
+    x = images()
+
+    features = transfer.extract_features(model, x, batch_size=2)
+
+    assert list(features) == ["features"]
+    assert_close(torch.as_tensor(features["features"]), net_of(model).eval()(torch.as_tensor(x)))
+
+
+def test_several_stages_come_from_one_pass(model):
+    x = torch.as_tensor(images())
+    net = net_of(model.eval())
+
+    features = transfer.extract_features(model, x, ["conv1", "layer1", "layer1.0", "head"])
+
+    first = net.bn1(net.conv1(x))
+    assert_close(torch.as_tensor(features["conv1"]), first.detach())
+    assert_close(torch.as_tensor(features["layer1"]), net.layer1(first).detach())
+    assert_close(torch.as_tensor(features["layer1.0"]), net.layer1[0](first).detach())
+    assert_close(torch.as_tensor(features["head"]), model(x).detach())
+
+
+def test_a_pass_stops_at_the_last_stage_that_is_asked_for(model):
+    net = net_of(model)
+    net.calls.clear()
+
+    transfer.extract_features(model, images(), "layer1", batch_size=5)
+
+    assert net.calls == []
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_maps_may_be_pooled(pooling, data_format):
+    kerasish.config.set_image_data_format(data_format)
+    shape = (1, 8, 8) if data_format == "channels_first" else (8, 8, 1)
+    model = kerasish.Sequential(
+        [
+            layers.Input(shape),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    x = np.random.default_rng(0).random((3, *shape))
+
+    whole = transfer.extract_features(model, x, "conv")["conv"]
+    pooled = transfer.extract_features(model, x, "conv", pooling=pooling)["conv"]
+
+    axes = (2, 3) if data_format == "channels_first" else (1, 2)
+    want = whole.mean(axes) if pooling == "avg" else whole.max(axes)
+    np.testing.assert_allclose(pooled, want, rtol=1e-5)
+
+
+def test_targets_of_a_loader_come_in_the_order_of_the_rows(model):
+    x, y = torch.as_tensor(images(7)), torch.arange(7)
+    loader = DataLoader(TensorDataset(x, y), batch_size=3, shuffle=True)
+
+    features = transfer.extract_features(model, loader)
+
+    want = net_of(model).eval()(x[torch.as_tensor(features["targets"])])
+    assert sorted(features["targets"]) == list(range(7))
+    assert_close(torch.as_tensor(features["features"]), want.detach())
+
+
+def test_features_go_to_a_file(model, tmp_path):
+    features = transfer.extract_features(model, images(), ["layer1"], file=tmp_path / "f.npz")
+
+    with np.load(tmp_path / "f.npz") as stored:
+        np.testing.assert_array_equal(stored["layer1"], features["layer1"])
+
+
+def test_extraction_leaves_the_model_as_it_was(model):
+    model.train()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+
+    transfer.extract_features(model, images(), ["layer1"])
+
+    assert model.training
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_features_feed_a_linear_classifier(model):
+    svm = pytest.importorskip("sklearn.svm")
+    x = np.concatenate([images(10), images(10) + 3])
+
+    features = transfer.extract_features(model, x, pooling="avg")["features"]
+    classifier = svm.LinearSVC().fit(features, [0] * 10 + [1] * 10)
+
+    assert classifier.score(features, [0] * 10 + [1] * 10) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"layers": ["layer9"]}, "no stage or module 'layer9'; did you mean 'layer"),
+        ({"layers": []}, "`layers` is empty"),
+        ({"pooling": "mean"}, "`pooling` must be one of"),
+    ],
+)
+def test_wrong_arguments_are_explained(model, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        transfer.extract_features(model, images(), **kwargs)
