@@ -7,8 +7,6 @@ from types import ModuleType
 import pytest
 
 from tests.parity.names import ABSENT_ARGUMENTS, DEFAULTS, MISSING, MISSING_MODULES, RENAMED
-from tests.parity.test_coverage import ELSEWHERE as LAYERS_ELSEWHERE
-from tests.parity.test_coverage import PIXELS
 
 MODULES = [
     "",
@@ -57,8 +55,7 @@ def test_every_name_is_there_or_has_a_reason(module):
 
     missing = {name for name in names if not hasattr(ours, name)}
 
-    random_layers = {name for name, reason in LAYERS_ELSEWHERE.items() if reason is PIXELS}
-    assert missing - MISSING.get(module, {}).keys() - random_layers == set()
+    assert missing - MISSING.get(module, {}).keys() == set()
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda name: name or "keras")
