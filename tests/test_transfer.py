@@ -95,6 +95,19 @@ def test_a_step_with_discriminative_rates_is_that_of_sgd_with_those_rates(model)
     assert not torch.equal(after["net.module.conv1.weight"], before["net.module.conv1.weight"])
 
 
+def test_patterns_use_the_names_inside_a_torch_module(model):
+    factors = {"head.*": 0.1, "layer2.*": 0.01, "bias": 0.5}
+
+    got = {name: multiplier_for(name, factors) for name, _ in model.named_parameters()}
+
+    assert {name for name, factor in got.items() if factor != 1} == {
+        "head.linear.weight",
+        "head.linear.bias",
+        "net.module.layer2.0.weight",
+        "net.module.layer2.0.bias",
+    }
+
+
 @pytest.mark.parametrize("kwargs", [{"top": -1}, {"intermediate": "a"}, {"decay": 0}])
 def test_impossible_rates_are_refused(model, kwargs):
     with pytest.raises(ValueError, match="discriminative"):

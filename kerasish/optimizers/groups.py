@@ -18,7 +18,8 @@ def multiplier_for(name: str, lr_multipliers: Mapping[str, float]) -> float:
     Args:
         name: The parameter's dotted name.
         lr_multipliers: Factor by glob pattern. A pattern also covers what lies below it:
-            `"backbone"` fits `"backbone.0.weight"`.
+            `"backbone"` fits `"backbone.0.weight"`. Inside a wrapped torch module its own names
+            count as well: `"layer4"` fits `"resnet50.module.layer4.0.weight"`.
 
     Example:
         >>> multiplier_for("backbone.0.weight", {"backbone": 0.01})
@@ -26,8 +27,10 @@ def multiplier_for(name: str, lr_multipliers: Mapping[str, float]) -> float:
         >>> multiplier_for("head.bias", {"*.weight": 0.5})
         1.0
     """
+    inside = f".{name}".partition(".module.")[2]
+    names = [name, inside] if inside else [name]
     for pattern, factor in lr_multipliers.items():
-        if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*"):
+        if any(fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}.*") for n in names):
             return factor
     return 1.0
 
