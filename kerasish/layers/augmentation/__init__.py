@@ -1,6 +1,8 @@
 """Layers that change images at random in training."""
 
 from kerasish.layers.augmentation.base import AugmentationLayer
+from kerasish.layers.augmentation.box_count import MaxNumBoundingBoxes
+from kerasish.layers.augmentation.clahe import ContrastLimitedAdaptiveHistogramEqualization
 from kerasish.layers.augmentation.color import (
     RandomBrightness,
     RandomColorDegeneration,
@@ -44,10 +46,12 @@ __all__ = [
     "AugmentationLayer",
     "AutoAugment",
     "AutoContrast",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "CutMix",
     "Draws",
     "Equalization",
     "GeometricLayer",
+    "MaxNumBoundingBoxes",
     "MixUp",
     "PCAColorJitter",
     "Pipeline",
