@@ -29,6 +29,7 @@ class Feed:
         num_samples: How many rows a pass has, `None` if unknown.
         num_batches: How many batches a pass has, `None` if unknown.
         batch_size: Rows in a full batch, `None` if the source decides.
+        first_epoch: The number of the first pass, whose first batch `peek` shows.
         rows: Where several processes share the data: this one's rows in the latest batch, and the
             mean over all of them. `None` where it has all rows.
     """
@@ -36,6 +37,7 @@ class Feed:
     num_samples: int | None = None
     num_batches: int | None = None
     batch_size: int | None = None
+    first_epoch: int = 0
     rows: tuple[int, float] | None = None
     _shard: Shard | None = None
 

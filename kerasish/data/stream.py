@@ -127,7 +127,7 @@ class StreamFeed(Feed):
     def peek(self) -> Batch:
         """The first batch; the next pass begins with it."""
         if self._peeked is None:
-            iterator = self._begun or self._iterate(0)
+            iterator = self._begun or self._iterate(self.first_epoch)
             self._peeked = next(iterator, None)
             if self._peeked is None:
                 raise ValueError(f"There are no batches in {describe(self._source)}.")

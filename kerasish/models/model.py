@@ -91,6 +91,10 @@ class Model(Trainer, Layer):
             device = next((t.device for t in tensors_in(args)), torch.get_default_device())
             with torch.device(device):
                 self.trial_run(args, kwargs)
+        self._note_shapes(args)
+
+    def _note_shapes(self, args: tuple) -> None:
+        """Remember what the model was first called on: a file or a summary calls it so again."""
         self._call_shapes = map_nested(
             lambda v: (shape_of(v), v.dtype) if isinstance(v, torch.Tensor) else v, args
         )
@@ -258,6 +262,13 @@ class ModuleModel(Model):
         )
         if self.sublayers() == [] and not any(map(torch.nn.parameter.is_lazy, module.parameters())):
             self._finish_build()  # its weights are there
+            self._direct = False  # but its first call is to be seen
+
+    def _build_for(self, args: tuple, kwargs: dict) -> None:
+        super()._build_for(args, kwargs)
+        if self._call_shapes is None:
+            self._note_shapes(args)
+            self.set_policy(self.dtype_policy)
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Call the module."""

@@ -290,6 +290,7 @@ class Trainer(BatchMethods):
                 shard=parallel.shard_of(kind, training=True),
                 floats=recipe.floats,
             )
+            feed.first_epoch = initial_epoch
             validation = None
             if validation_data is not None:
                 vx, vy, vw = unpack_validation(validation_data)
