@@ -398,8 +398,7 @@ class Layer(WeightHolder):
             while node.target is not self:
                 node = node.args[0].node
             return node
-        # Not an AttributeError, which torch would replace by one that says less.
-        raise ValueError(
+        raise AttributeError(
             f'Layer "{self.name}" has not been called on a symbolic tensor yet, so it has no '
             "input or output."
         )

@@ -89,6 +89,16 @@ class WeightHolder(nn.Module):
         }
         return tensor
 
+    def __getattr__(self, name: str) -> Any:
+        modules = self.__dict__.get("_modules")
+        if modules is not None and name in modules:
+            return modules[name]
+        attribute = getattr(type(self), name, None)
+        if isinstance(attribute, property) and attribute.fget is not None:
+            # It raised AttributeError, which brought us here: let it say why once more.
+            return attribute.fget(self)
+        return super().__getattr__(name)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "training" and name[0] != "_":
             self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1

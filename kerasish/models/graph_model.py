@@ -53,8 +53,7 @@ class GraphModel(Model):
 
     def _require_graph(self) -> None:
         if self.__dict__.get("_output_structure") is None:
-            # Not an AttributeError, which torch would replace by one that says less.
-            raise ValueError(
+            raise AttributeError(
                 f'{type(self).__name__} "{self.name}" has no graph yet: its input shape is not '
                 "known. Add an Input first, call the model on data, or build(input_shape)."
             )

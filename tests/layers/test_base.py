@@ -242,7 +242,7 @@ def test_finding_a_shape_changes_neither_random_state_nor_buffers():
 
 def test_input_and_output_are_those_of_the_first_symbolic_call():
     layer = layers.Dense(2)
-    with pytest.raises(ValueError, match="has not been called on a symbolic tensor"):
+    with pytest.raises(AttributeError, match="has not been called on a symbolic tensor"):
         _ = layer.output
     x = Input((3,))
     y = layer(x)
