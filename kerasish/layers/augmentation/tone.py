@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -240,10 +239,20 @@ class RandomGaussianBlur(ColorLayer):
 _SPARE = 64
 
 
-@functools.lru_cache(maxsize=4)
+_noise_fields: dict[tuple, Tensor] = {}
+
+
 def _noise_field(channels: int, height: int, width: int, device: torch.device) -> Tensor:
-    draws = Draws(sample_keys(torch.arange(1, device=device)))
-    return draws.normal((channels, height + _SPARE, width + _SPARE))
+    key = (channels, height, width, device)
+    if key not in _noise_fields:
+        draws = Draws(sample_keys(torch.arange(1, device=device)))
+        field = draws.normal((channels, height + _SPARE, width + _SPARE))
+        if type(field) is not Tensor:  # while shapes are worked out, without data
+            return field
+        if len(_noise_fields) >= 4:
+            _noise_fields.clear()
+        _noise_fields[key] = field
+    return _noise_fields[key]
 
 
 class RandomErasing(ColorLayer):
