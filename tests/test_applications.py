@@ -208,6 +208,7 @@ def test_preprocessing_inside_the_model_equals_preprocess_input_before_it():
     y = outside(applications.ResNet18.preprocess_input(x))
 
     assert_close(inside(x.astype("float32")), y, rtol=1e-4, atol=1e-4)
+    assert inside.count_params() == outside.count_params()
 
 
 def test_vision_transformer_is_made_for_its_image_size():

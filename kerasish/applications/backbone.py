@@ -13,6 +13,7 @@ from kerasish.config import image_data_format
 from kerasish.describe import describe
 from kerasish.layers import TorchModule
 from kerasish.layers.checks import one_of
+from kerasish.layers.weights import KerasWeight
 
 # Where, among a network's children, the feature map ends and its classifier begins.
 _AFTER_MAP = {"avgpool", "classifier", "fc", "head", "heads"}
@@ -45,6 +46,9 @@ class Backbone(TorchModule):
         ValueError: If there is no such architecture or option.
     """
 
+    scale: Tensor
+    offset: Tensor
+
     def __init__(
         self,
         architecture: str,
@@ -70,6 +74,10 @@ class Backbone(TorchModule):
         self.mean = None if mean is None else [float(value) for value in mean]
         self.std = None if std is None else [float(value) for value in std]
         self.data_format = data_format or image_data_format()
+        if mean is not None and std is not None:
+            scale, offset = _affine([255 * value for value in mean], [255 * value for value in std])
+            self.register_buffer("scale", scale, persistent=False)
+            self.register_buffer("offset", offset, persistent=False)
         for path in frozen:
             self.module.get_submodule(path).requires_grad_(False)
 
@@ -78,12 +86,15 @@ class Backbone(TorchModule):
         last = self.data_format == "channels_last"
         if last:
             x = x.permute(0, 3, 1, 2)
-        if self.mean is not None and self.std is not None:
-            scale = [1 / (255 * value) for value in self.std]
-            offset = [-a / b for a, b in zip(self.mean, self.std, strict=True)]
-            x = x * x.new_tensor(scale).view(-1, 1, 1) + x.new_tensor(offset).view(-1, 1, 1)
+        if self.mean is not None:
+            x = x * self.scale + self.offset
         y = self.module(x)
         return y.permute(0, 2, 3, 1) if last and y.dim() == 4 else y
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Those of the torch module; the numbers of the normalisation are constants."""
+        kept = {id(tensor) for tensor in self.state_dict(keep_vars=True).values()}
+        return [weight for weight in super().own_weights() if id(weight.tensor) in kept]
 
     def get_config(self) -> dict[str, Any]:
         """What makes it again, its frozen parts included, without its weights."""
@@ -175,10 +186,26 @@ def has_map(module: nn.Module) -> bool:
 class _Recenter(nn.Module):
     """From ImageNet's mean and deviation to 0.5 and 0.5, as GoogLeNet and Inception expect."""
 
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+        middle = [(0.5 - a) / b for a, b in zip(mean, std, strict=True)]
+        scale, offset = _affine(middle, [0.5 / value for value in std])
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
+
     def forward(self, x: Tensor) -> Tensor:
-        mean = torch.tensor([0.485, 0.456, 0.406], dtype=x.dtype, device=x.device).view(-1, 1, 1)
-        std = torch.tensor([0.229, 0.224, 0.225], dtype=x.dtype, device=x.device).view(-1, 1, 1)
-        return x * (std / 0.5) + (mean - 0.5) / 0.5
+        return x * self.scale + self.offset
+
+
+def _affine(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Factors and terms of `(x - mean) / std` for each channel of (batch, channels, *sides)."""
+    scale = [1 / value for value in std]
+    offset = [-a / b for a, b in zip(mean, std, strict=True)]
+    return torch.tensor(scale).view(-1, 1, 1), torch.tensor(offset).view(-1, 1, 1)
 
 
 def frozen_paths(module: nn.Module, prefix: str = "") -> list[str]:
