@@ -11,6 +11,7 @@ from kerasish.layers.augmentation import pixels
 from kerasish.layers.augmentation.arguments import bounds, is_number, value_range_of
 from kerasish.layers.augmentation.base import AugmentationLayer, Parameters
 from kerasish.layers.augmentation.draws import Draws
+from kerasish.layers.augmentation.parts import change_rows
 from kerasish.layers.augmentation.pixels import per_image
 from kerasish.layers.checks import fraction
 
@@ -211,8 +212,9 @@ class RandomGrayscale(AugmentationLayer):
 
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
         """The brightness in all channels."""
-        gray = pixels.grayscale(images).expand_as(images)
-        return torch.where(per_image(parameters["chosen"]), gray, images)
+        return change_rows(
+            images, parameters["chosen"], lambda x, rows: pixels.grayscale(x).expand_as(x)
+        )
 
 
 class RandomColorDegeneration(ColorLayer):

@@ -50,6 +50,9 @@ def sample_keys(indices: Tensor, *salts: int) -> Tensor:
     return mix(indices * _STEP + base)
 
 
+# How many numbers of each stream are made at first.
+_READY = 32
+
 _context: ContextVar[tuple[Tensor, int] | None] = ContextVar("sample_context", default=None)
 
 
@@ -110,6 +113,7 @@ class Draws:
     def __init__(self, keys: Tensor) -> None:
         self.keys = keys
         self._count = 0
+        self._ready: tuple[Tensor, Tensor] | None = None
 
     def fork(self, number: int) -> Draws:
         """Another stream for the same samples, unrelated to this one."""
@@ -117,18 +121,29 @@ class Draws:
 
     def bits(self, shape: Sequence[int] = ()) -> Tensor:
         """64 random bits each: (batch, *shape)."""
-        size = math.prod(shape)
-        first = self._count + 1
+        return self._next(math.prod(shape))[0].reshape(-1, *shape)
+
+    def _next(self, size: int) -> tuple[Tensor, Tensor]:
+        """The next numbers of each stream, as bits and on the scale 0 to 1: (batch, size)."""
+        start = self._count
         self._count += size
-        if not shape:
-            return mix(self.keys + _signed(first * _STEP))
-        numbers = torch.arange(first, first + size, device=self.keys.device) * _STEP
-        return mix(self.keys[:, None] + numbers).reshape(-1, *shape)
+        if self._count > _READY:
+            return self._numbers(start, size)
+        # A layer draws a few numbers, one after the other: making them all at once is cheaper.
+        if self._ready is None:
+            self._ready = self._numbers(0, _READY)
+        bits, units = self._ready
+        return bits[:, start : self._count], units[:, start : self._count]
+
+    def _numbers(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        counter = torch.arange(start + 1, start + size + 1, device=self.keys.device)
+        bits = mix(self.keys[:, None] + counter * _STEP)
+        # The upper 24 bits fill the significand of a float32, on every device alike.
+        return bits, ((bits >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0, shape: Sequence[int] = ()) -> Tensor:
         """Uniform in [low, high): (batch, *shape)."""
-        # The upper 24 bits fill the significand of a float32, on every device alike.
-        unit = ((self.bits(shape) >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
+        unit = self._next(math.prod(shape))[1].reshape(-1, *shape)
         return unit if (low, high) == (0.0, 1.0) else low + unit * (high - low)
 
     def integers(self, low: int, high: int, shape: Sequence[int] = ()) -> Tensor:

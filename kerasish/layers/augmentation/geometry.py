@@ -13,6 +13,7 @@ from kerasish.layers.augmentation import boxes as box_formats
 from kerasish.layers.augmentation.arguments import bounds
 from kerasish.layers.augmentation.base import AugmentationLayer, Parameters
 from kerasish.layers.augmentation.draws import Draws
+from kerasish.layers.augmentation.parts import change_rows
 from kerasish.layers.augmentation.warp import (
     FILL_MODES,
     INTERPOLATIONS,
@@ -181,8 +182,8 @@ class RandomFlip(AugmentationLayer):
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
         """Mirror the images drawn."""
         for kind, chosen in parameters.items():
-            flipped = images.flip(-1 if kind == "horizontal" else -2)
-            images = torch.where(chosen[:, None, None, None], flipped, images)
+            axis = -1 if kind == "horizontal" else -2
+            images = change_rows(images, chosen, lambda x, rows, axis=axis: x.flip(axis))
         return images
 
     def transform_masks(self, masks: Tensor, parameters: Parameters) -> Tensor:

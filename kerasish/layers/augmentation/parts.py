@@ -96,6 +96,19 @@ def plain(value: Tensor) -> Tensor:
     return value if tv_kind(value) is None else value.as_subclass(Tensor)
 
 
+def change_rows(
+    images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor | slice], Tensor]
+) -> Tensor:
+    """The images, those chosen changed by `change(images, rows)`, where rows are their numbers."""
+    if type(images) is not Tensor or images.device.type != "cpu" or torch.compiler.is_compiling():
+        # Changing all of them is cheaper than asking a GPU which to change.
+        return torch.where(chosen[:, None, None, None], change(images, slice(None)), images)
+    rows = chosen.nonzero()[:, 0]
+    if len(rows) == len(images):
+        return change(images, slice(None))
+    return images.index_copy(0, rows, change(images[rows], rows)) if len(rows) else images
+
+
 def to_float(x: Tensor) -> Tensor:
     """In float32, or as it is where it is more exact."""
     return x if x.dtype in (torch.float32, torch.float64) else x.to(torch.float32)

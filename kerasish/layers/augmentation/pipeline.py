@@ -277,4 +277,4 @@ class RandomChoice(_ByLot):
 
     def _lot(self, draws: Draws) -> Tensor:
         ends = torch.tensor(self.probabilities, device=draws.keys.device).cumsum(0)
-        return torch.searchsorted(ends[:-1].contiguous(), draws.uniform(), right=True)
+        return torch.searchsorted(ends[:-1].contiguous(), draws.uniform().contiguous(), right=True)

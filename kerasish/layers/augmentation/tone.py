@@ -13,6 +13,7 @@ from kerasish.layers.augmentation.arguments import bounds, is_number
 from kerasish.layers.augmentation.base import Parameters
 from kerasish.layers.augmentation.color import ColorLayer
 from kerasish.layers.augmentation.draws import Draws, sample_keys
+from kerasish.layers.augmentation.parts import change_rows
 from kerasish.layers.augmentation.pixels import per_image
 from kerasish.layers.augmentation.windows import crop
 from kerasish.layers.checks import positive_int
@@ -93,7 +94,7 @@ class RandomInvert(ColorLayer):
 
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
         """The greatest value plus the least, minus the pixel."""
-        return torch.where(per_image(parameters["chosen"]), sum(self.value_range) - images, images)
+        return change_rows(images, parameters["chosen"], lambda x, rows: sum(self.value_range) - x)
 
 
 class Solarization(ColorLayer):
@@ -231,8 +232,11 @@ class RandomGaussianBlur(ColorLayer):
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
         """Blur by height, then by width."""
         sigma = parameters["sigma"][:, None].expand(-1, 2)
-        blurred = pixels.blur(images, self.kernel_size, sigma)
-        return torch.where(per_image(parameters["chosen"]), blurred, images)
+        return change_rows(
+            images,
+            parameters["chosen"],
+            lambda x, rows: pixels.blur(x, self.kernel_size, sigma[rows]),
+        )
 
 
 # Each image's noise is cut out of one field at a random place, so many pixels from its corner.
