@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,10 @@ def _from_objects(array: np.ndarray, what: str) -> np.ndarray:
     try:
         return array.astype(np.float64)  # a frame with columns of different number types
     except (TypeError, ValueError):
+        culprit = next(item for item in array.flat if not isinstance(item, (Real, np.bool_)))
         raise TypeError(
-            f"{what}: expected numbers, got objects such as {describe(array.flat[0])}. Turn text "
-            "into numbers first, and pad rows of different lengths."
+            f"{what}: expected numbers, got objects such as {describe(culprit)}. Turn text into "
+            "numbers first, fill in what is missing, and pad rows of different lengths."
         ) from None
 
 

@@ -36,6 +36,7 @@ class Passes:
         self._taken = 0  # batches of this pass, where passes are not epochs
         self._resumed_at = 0  # batches of the next epoch that an earlier run trained on
         self._endless: Iterator[Batch] | None = None
+        self.window: int | None = None  # how many batches' results to keep, once that is known
 
     @property
     def num_batches(self) -> int | None:
@@ -247,6 +248,15 @@ def _joined(batches: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
             "cannot be joined to one array. Pad the inputs to one length, or call "
             "predict_on_batch for each batch."
         ) from error
+
+
+def warn_out_of_validation_data() -> None:
+    """Say that a source that runs only once has nothing left to validate on."""
+    warnings.warn(
+        "fit: validation_data has run out; training goes on without validation. Pass something "
+        "that can be read again (arrays, a Dataset or a list), not a generator.",
+        stacklevel=4,
+    )
 
 
 def warn_out_of_data(steps: int | None, seen: int) -> None:

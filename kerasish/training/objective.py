@@ -46,6 +46,11 @@ class OutputObjective:
             self.loss = resolve_crossentropy(loss, *shapes)
         else:
             self.loss = losses.get(loss)
+        if self.loss is not None and self.loss.reduction in (None, "none"):
+            raise ValueError(
+                f"compile: the loss '{self.loss.name}' of output '{name}' gives a number for each "
+                'row (reduction=None), and training needs one. Use reduction="sum_over_batch_size".'
+            )
         from_logits = bool(getattr(self.loss, "from_logits", False))
         self.metrics = [_metric(m, shapes, from_logits) for m in metric_names]
         self.weighted_metrics = [_metric(m, shapes, from_logits) for m in weighted_names]

@@ -114,6 +114,9 @@ class Run:
             with timings.within("validation"):
                 held = self.model._run_test(self.validation, self.listeners)
             logs |= {f"val_{name}": value for name, value in held.items()}
+            if not held:
+                loop.warn_out_of_validation_data()
+                self.validation = None
         with timings.within("callbacks"):
             self.listeners.on_epoch_end(epoch, logs)
         self.model.optimizer.on_epoch_end(logs)

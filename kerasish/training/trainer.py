@@ -69,7 +69,7 @@ class Trainer(BatchMethods):
         memory_format: str | None = None,
         accumulate_steps: int = 1,
         clip_norm: float | None = None,
-        lr_multipliers: Mapping[str, float] | None = None,
+        lr_multipliers: Mapping[str, float] | str | None = None,
         data_parallel: str | None = None,
         deterministic: bool = False,
         debug_nans: bool = False,
@@ -94,7 +94,8 @@ class Trainer(BatchMethods):
             accumulate_steps: Batches whose gradients make one update, as one big batch would.
             clip_norm: The largest norm of all gradients together.
             lr_multipliers: A factor on the learning rate by glob pattern over parameter names, such
-                as `{"backbone.*": 0.1}`.
+                as `{"backbone.*": 0.1}`; `"discriminative"` gives the last stage of a built model a
+                tenth of the rate and all others a hundredth.
             data_parallel: `"ddp"` trains in all processes that `torchrun` started: each takes its
                 part of the rows of `fit` and `evaluate`, `batch_size` of them at a time, so that
                 two processes with half the batch size end with the weights of one with the whole.
@@ -110,6 +111,9 @@ class Trainer(BatchMethods):
         """
         bound = optimizers.get(optimizer)
         assert bound is not None
+        rates: Any = lr_multipliers
+        if isinstance(rates, str):
+            rates = self._named_rates(rates)  # type: ignore[attr-defined]
         self._recipe = Recipe(
             optimizer=bound,
             loss=_known(loss, "loss"),
@@ -122,7 +126,7 @@ class Trainer(BatchMethods):
             jit_compile=jit_compile is True,
             accumulate_steps=accumulate_steps,
             clip_norm=clip_norm,
-            lr_multipliers=lr_multipliers,
+            lr_multipliers=rates,
             data_parallel=data_parallel,
             deterministic=deterministic,
             debug_nans=debug_nans,
@@ -401,10 +405,15 @@ class Trainer(BatchMethods):
         assert self._objective is not None
         plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device())
         tracker = Tracker(self._objective)
-        tracker.size_window(*_sample_of(passes.feed))
-        loop.test_epoch(batches, make_test_step(plan), tracker, listeners)
+        if passes.window is None:
+            tracker.size_window(*_sample_of(passes.feed))
+        # Looked at once: a look takes a batch out of what can be read only once.
+        passes.window = tracker.window = passes.window or tracker.window
+        seen = loop.test_epoch(batches, make_test_step(plan), tracker, listeners)
         if plan.is_shared:
             tracker.merge_processes()
+        elif not seen:
+            return {}
         return {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:

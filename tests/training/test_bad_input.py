@@ -101,6 +101,14 @@ def test_data_that_does_not_fit(case):
     assert_refused(classifier(), lambda model: model.fit(x, y, verbose=0), message, error)
 
 
+def test_the_text_in_a_frame_is_what_the_error_shows():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"size": [1.0, 2.0], "colour": ["red", "blue"]})
+
+    with pytest.raises(TypeError, match=r"objects such as 'red'"):
+        classifier().fit(frame, Y[:2], verbose=0)
+
+
 def test_nan_targets():
     message = "targets of output 'scores' contain NaN.*sample_weight 0"
 
@@ -239,6 +247,8 @@ def test_compile_refuses_and_keeps_what_was_compiled(case):
         ({"loss": ["mse", "mse"]}, r"1 output\(s\) \(scores\), but `loss` has 2"),
         ({"loss": "mse", "metrics": {"scoers": ["mae"]}}, "`metrics`.*did you mean 'scores'"),
         ({"loss": "mse", "loss_weights": {"a": 1.0}}, "`loss_weights`"),
+        ({"loss": losses.MeanSquaredError(reduction=None)}, "number for each row.*reduction="),
+        ({"loss": torch.nn.MSELoss(reduction="none")}, "number for each row.*reduction="),
     ],
 )
 def test_losses_and_metrics_of_outputs_that_do_not_exist(options, message):

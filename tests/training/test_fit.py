@@ -632,3 +632,28 @@ def test_an_interrupt_keeps_the_history_and_a_usable_model():
     assert len(model.history.history["loss"]) == 1
     assert not model.training
     assert len(model.fit(X, LABELS, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def pieces(count=3):
+    for i in range(count):
+        yield X[10 * i : 10 * i + 10], LABELS[10 * i : 10 * i + 10]
+
+
+def test_validation_data_that_can_be_read_once_is_used_once_with_a_warning():
+    model = compiled(classifier(kerasish))
+
+    with pytest.warns(UserWarning, match="validation_data has run out"):
+        history = model.fit(X, LABELS, epochs=3, validation_data=pieces(), verbose=0).history
+
+    assert {name: len(values) for name, values in history.items()} == {"loss": 3, "val_loss": 1}
+
+
+def test_validation_steps_of_a_generator_go_on_without_losing_a_batch():
+    model = compiled(classifier(kerasish), optimizer=kerasish.optimizers.SGD(0.0))
+
+    history = model.fit(
+        X, LABELS, epochs=2, validation_data=pieces(4), validation_steps=2, verbose=0
+    ).history
+
+    expected = [model.evaluate(X[a : a + 20], LABELS[a : a + 20], verbose=0) for a in (0, 20)]
+    assert history["val_loss"] == pytest.approx(expected, rel=1e-6)
