@@ -103,7 +103,10 @@ def fit_target(output: OutputObjective, y_true: Tensor, y_pred: Tensor) -> Tenso
         return y_true.to(torch.int64)
     if dtype == torch.int64:
         dtype = y_pred.dtype
-    y_true, _ = same_rank(y_true, y_pred) if y_true.dim() else (y_true, y_pred)
+    if y_true.dim() == y_pred.dim() + 1 and y_true.shape[-1] == 1:
+        y_true = y_true.squeeze(-1)  # here it is the targets that give way, whatever their rank
+    elif y_true.dim():
+        y_true, _ = same_rank(y_true, y_pred)
     _check_shape(output, y_true, y_pred)
     if y_true.is_floating_point() and not bool(torch.isfinite(y_true).all()):
         raise ValueError(
