@@ -95,6 +95,19 @@ def test_a_step_with_discriminative_rates_is_that_of_sgd_with_those_rates(model)
     assert not torch.equal(after["net.module.conv1.weight"], before["net.module.conv1.weight"])
 
 
+def test_compile_knows_discriminative_rates_by_name(model):
+    loss = kerasish.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, lr_multipliers="discriminative")
+
+    model.fit(images(3), torch.arange(3), epochs=1, verbose=0)
+
+    groups = model.optimizer.torch.param_groups
+    rates = {round(group["lr"], 9): len(group["params"]) for group in groups}
+    assert rates == {0.001: 2, 0.0001: 8}
+    with pytest.raises(ValueError, match="did you mean 'discriminative'"):
+        model.compile("sgd", "mse", lr_multipliers="discriminativ")
+
+
 def test_patterns_use_the_names_inside_a_torch_module(model):
     factors = {"head.*": 0.1, "layer2.*": 0.01, "bias": 0.5}
 

@@ -15,7 +15,7 @@ from kerasish.layers.base import Layer
 from kerasish.layers.foreign import unique_for
 from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
-from kerasish.models import freezing, saving
+from kerasish.models import freezing, rates, saving
 from kerasish.models.summary import model_html, print_summary
 from kerasish.training.trainer import Trainer
 
@@ -158,6 +158,9 @@ class Model(Trainer, Layer):
             ValueError: If nothing fits; the message lists the stages.
         """
         freezing.unfreeze(self, what, since=since, last=last)
+
+    def _named_rates(self, name: str) -> dict[str, float]:
+        return rates.named_rates(self, name)
 
     def summary(
         self,

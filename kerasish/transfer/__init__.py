@@ -1,6 +1,6 @@
 """Transfer learning: rates by stage, features of pretrained networks."""
 
+from kerasish.models.rates import discriminative
 from kerasish.transfer.features import extract_features
-from kerasish.transfer.rates import discriminative
 
 __all__ = ["discriminative", "extract_features"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kerasish.describe import describe
+from kerasish.describe import describe, suggest
 from kerasish.models.freezing import stages
 
 
@@ -12,6 +12,8 @@ def discriminative(
     model: Any, *, top: float = 0.1, intermediate: float = 0.01, decay: float | None = None
 ) -> dict[str, float]:
     """Factors on the learning rate by stage, for `compile(lr_multipliers=...)`.
+
+    `compile(lr_multipliers="discriminative")` calls it with its defaults.
 
     By the usual rule, the head learns at a tenth of the rate that the network was trained with, all
     before it at a hundredth. With `decay`, each stage has its share of the rate of the stage after
@@ -51,6 +53,19 @@ def discriminative(
         for name in stage.parameters:
             factors.setdefault(_shortest_prefix(name, outside), float(factor))
     return factors
+
+
+def named_rates(model: Any, name: str) -> dict[str, float]:
+    """The factors that `compile(lr_multipliers="discriminative")` means.
+
+    Raises:
+        ValueError: If the name is another.
+    """
+    if name != "discriminative":
+        raise ValueError(
+            f"compile: unknown lr_multipliers '{name}'{suggest(name, ['discriminative'])}."
+        )
+    return discriminative(model)
 
 
 def _shortest_prefix(name: str, outside: set[str]) -> str:
