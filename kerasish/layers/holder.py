@@ -284,8 +284,10 @@ def _keep_frozen(module: nn.Module) -> None:
     """Put the wholly frozen parts of a plain torch module into evaluation mode."""
     if isinstance(module, WeightHolder):
         return  # it knows by itself
-    parameters = list(module.parameters())
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
+    learns = [parameter.requires_grad for parameter in module.parameters()]
+    # What has only statistics is marked when its stage is frozen; see kerasish.models.freezing.
+    is_frozen = not any(learns) if learns else vars(module).get("_is_frozen", False)
+    if is_frozen:
         module.eval()
         return
     for child in module.children():

@@ -322,6 +322,10 @@ def _set(model: Any, parts: list[Stage], chosen: Iterable[Stage], *, learns: boo
                 inner._trainable = learns
         for parameter in stage.parameters.values():
             parameter.requires_grad_(learns)
+        for path in stage.paths:
+            for module in model.get_submodule(path).modules():
+                if module._buffers and not list(module.parameters()):
+                    vars(module)["_is_frozen"] = not learns  # for statistics without parameters
     holders = [m for m in model.modules() if isinstance(m, WeightHolder)]
     for holder in reversed(holders):
         flags = [parameter.requires_grad for parameter in holder.parameters()]

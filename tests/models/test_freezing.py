@@ -292,6 +292,27 @@ def test_frozen_parameters_and_buffers_are_byte_equal_over_three_fits(make):
     assert not same(learning, state(model, ["head"]))
 
 
+def test_statistics_without_parameters_are_frozen_with_their_stage():
+    net = nn.Sequential()
+    net.add_module("conv1", nn.Conv2d(1, 2, 3))
+    net.add_module("norm1", nn.BatchNorm2d(2, affine=False))
+    net.add_module("layer1", block(2, 1))
+    net.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    image = kerasish.Input((1, 8, 8))
+    features = layers.Flatten()(layers.TorchModule(net, name="net")(image))
+    model = kerasish.Model(image, layers.Dense(3, name="head")(features))
+    model.compile("sgd", kerasish.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.freeze(until="conv1")
+    before = net.norm1.running_mean.clone()
+
+    fit(model)
+    assert torch.equal(net.norm1.running_mean, before)
+
+    model.unfreeze()
+    fit(model)
+    assert not torch.equal(net.norm1.running_mean, before)
+
+
 @MODELS
 def test_optimizer_keeps_the_moments_of_what_goes_on_learning(make):
     model = compiled(make)
