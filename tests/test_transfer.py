@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import kerasish
 from kerasish import layers, transfer
 from kerasish.optimizers.groups import multiplier_for
+from kerasish.transfer.probing import _ridge
 
 
 class Net(nn.Module):
@@ -234,3 +235,53 @@ def test_features_feed_a_linear_classifier(model):
 def test_wrong_arguments_are_explained(model, kwargs, message):
     with pytest.raises(ValueError, match=message):
         transfer.extract_features(model, images(), **kwargs)
+
+
+# Probing
+
+
+def test_probe_finds_the_stage_that_tells_the_classes_apart():
+    model = kerasish.Sequential(
+        [
+            layers.Input((6,)),
+            layers.Dense(4, use_bias=False, name="good"),
+            layers.Dense(4, use_bias=False, kernel_initializer="zeros", name="blind"),
+            layers.Dense(3, name="head"),
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(90, 6))
+    x[:30, 0] += 9
+    x[30:60, 1] += 9
+    y = np.repeat([5, 7, 9], 30)
+
+    scores = transfer.probe(model, x, y)
+
+    assert list(scores) == ["good", "blind"]
+    assert scores["good"] > 0.9
+    assert scores["blind"] < 0.6
+
+
+@pytest.mark.parametrize("columns", [3, 30], ids=["few columns", "many columns"])
+def test_the_probes_classifier_is_ridge_regression(columns):
+    linear = pytest.importorskip("sklearn.linear_model")
+    z, target = torch.randn(10, columns).double(), torch.randn(10, 2).double()
+
+    ours = _ridge(z, target, 0.5)
+
+    theirs = linear.Ridge(alpha=0.5, fit_intercept=False).fit(z.numpy(), target.numpy())
+    assert_close(ours, torch.as_tensor(theirs.coef_.T))
+
+
+def test_probe_takes_targets_from_a_loader(model):
+    data = TensorDataset(torch.as_tensor(images(10)), torch.arange(10) % 2)
+
+    scores = transfer.probe(model, DataLoader(data, batch_size=4), layers=["layer1"])
+
+    assert list(scores) == ["layer1"]
+
+
+def test_probe_without_targets_or_rows_is_refused(model):
+    with pytest.raises(ValueError, match="bring no targets"):
+        transfer.probe(model, images(4))
+    with pytest.raises(ValueError, match="nothing to train or to measure on"):
+        transfer.probe(model, images(4), [0, 1, 0, 1], validation_split=0)

@@ -1,0 +1,84 @@
+"""Which stage's features tell the classes apart best: a linear classifier on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerasish.describe import describe
+from kerasish.models.freezing import stages
+from kerasish.transfer.features import extract_features
+
+
+def probe(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    layers: Sequence[str] | None = None,
+    validation_split: float = 0.2,
+    penalty: float = 1.0,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """The accuracy of a linear classifier on the features of each stage.
+
+    Early stages win where the new images are unlike those that the network learned from, late ones
+    where they are alike: the answer says where to cut, and what to fine-tune. Maps are averaged
+    over their positions, features standardised, and the classifier is a ridge regression to the
+    classes, solved exactly.
+
+    Args:
+        model: A built model.
+        x: Anything that `predict` takes; with targets, `y` is left out.
+        y: Class numbers, one for each row.
+        layers: The stages to compare; by default all but the last.
+        validation_split: The share of rows, drawn at random, that accuracy is measured on.
+        penalty: Weighs the squared coefficients.
+        batch_size: Rows in a batch, 32 by default.
+        seed: Draws the rows.
+
+    Returns:
+        The share of held-out rows that are right, by stage, from generic to specific.
+
+    Raises:
+        ValueError: If there are no targets, or too few rows to hold any out.
+    """
+    names = [stage.name for stage in stages(model)][:-1] if layers is None else list(layers)
+    features = extract_features(model, x, names, batch_size=batch_size, pooling="avg")
+    given = features.pop("targets", None) if y is None else np.asarray(y)
+    if given is None:
+        raise ValueError("probe: the data bring no targets; pass class numbers as `y`.")
+    classes, targets = np.unique(given.reshape(-1), return_inverse=True)
+    rows = len(next(iter(features.values())))
+    held = round(rows * validation_split)
+    if len(targets) != rows or not 0 < held < rows:
+        raise ValueError(
+            f"probe: {rows} rows, {describe(given)} and validation_split={validation_split} leave "
+            "nothing to train or to measure on."
+        )
+    order = torch.as_tensor(np.random.default_rng(seed).permutation(rows))
+    learned, tested = order[held:], order[:held]
+    labels = torch.as_tensor(targets)
+    scores = {}
+    for name, array in features.items():
+        z = torch.as_tensor(array).flatten(1).double()
+        z = (z - z[learned].mean(0)) / (z[learned].std(0) + 1e-6)
+        z = torch.cat([z, torch.ones_like(z[:, :1])], 1)
+        one_hot = torch.nn.functional.one_hot(labels[learned], len(classes)).double()
+        guesses = (z[tested] @ _ridge(z[learned], one_hot, penalty)).argmax(1)
+        scores[name] = float((guesses == labels[tested]).double().mean())
+    return scores
+
+
+def _ridge(z: Tensor, target: Tensor, penalty: float) -> Tensor:
+    """Coefficients that minimise `|z w - target|² + penalty |w|²`, by the smaller system."""
+    rows, columns = z.shape
+    eye = torch.eye(min(rows, columns), dtype=z.dtype)
+    if columns <= rows:
+        return torch.linalg.solve(z.T @ z + penalty * eye, z.T @ target)
+    return z.T @ torch.linalg.solve(z @ z.T + penalty * eye, target)
