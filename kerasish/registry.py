@@ -171,6 +171,7 @@ def _serialize_instance(obj: Any) -> dict:
             "Give its class get_config() and @kerasish.register, or save only the weights with "
             "save_weights()."
         )
+    cls = getattr(cls, "_written_as", cls)  # a model's class that took on a form as it was made
     name, module = registered_name(cls), public_module(cls)
     if name is None and module is None:
         # Written all the same: custom_objects={"Name": Class} at load time can name the class.

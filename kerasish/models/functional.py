@@ -9,7 +9,7 @@ from torch import nn
 from kerasish.describe import describe
 from kerasish.graph.symbolic import Symbolic, SymbolicTensor, is_symbolic, symbolic_leaves
 from kerasish.layers.base import Layer
-from kerasish.models.graph_config import graph_from_config, graph_to_config
+from kerasish.models.graph_config import graph_to_config
 from kerasish.models.graph_model import GraphModel
 from kerasish.models.model import model_form
 
@@ -73,11 +73,3 @@ class Functional(GraphModel):
         if type(self).__init__ is not Functional.__init__:
             return super().get_config()
         return {"name": self.name, "trainable": self._trainable, **graph_to_config(self)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
-        """Make the model that `get_config` described, with new weights."""
-        if "nodes" not in config:
-            return super().from_config(config, custom_objects)
-        inputs, outputs = graph_from_config(config, custom_objects)
-        return cls(inputs, outputs, name=config["name"], trainable=config["trainable"])

@@ -66,12 +66,30 @@ class Model(Trainer, Layer):
         if args or "inputs" in kwargs:
             # A subclass that hands its graph to Model.__init__, as Keras allows.
             first = args[0] if args else kwargs["inputs"]
-            form = next(form for accepts, form in _forms if accepts(first))
-            self.__class__ = type(type(self).__name__, (type(self), form), {})  # type: ignore[assignment]
+            form = next((form for accepts, form in _forms if accepts(first)), None)
+            if form is None:
+                raise TypeError(
+                    f"{type(self).__name__}(...) takes symbolic inputs and outputs, or arguments "
+                    f"of an __init__ of its own; got {describe(first)}."
+                )
+            cls = type(self)
+            same = {"_written_as": cls, "__module__": cls.__module__, "__doc__": cls.__doc__}
+            self.__class__ = type(cls.__name__, (cls, form), same)  # type: ignore[assignment]
+            kwargs.pop("dtype", None)  # each layer of a graph has its own
             form.__init__(self, *args, **kwargs)
             return
         super().__init__(**kwargs)
         self._call_shapes: Any = None
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
+        """Make the model that `get_config` described, with new weights."""
+        if not config.keys() >= {"nodes", "input_structure", "output_structure"}:
+            return super().from_config(config, custom_objects)
+        from kerasish.models.graph_config import graph_from_config
+
+        inputs, outputs = graph_from_config(config, custom_objects)
+        return cls(inputs, outputs, name=config["name"], trainable=config["trainable"])
 
     def build(self, input_shape: Any) -> None:
         """Make all weights for an input shape, batch axis included, `None` where unknown."""
