@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,9 @@ def _compile_again(model: Any, archive: Archive, custom_objects: Any) -> None:
     if "optimizer" in archive.documents:
         model._bind_optimizer()
         state = unflatten(archive.documents["optimizer"], archive.tensors["optimizer"])
+        renamed, own = _renaming(model, archive.tensors["weights"]), state.get("kerasish", {})
+        if "averages" in own:
+            own["averages"] = {renamed(key): value for key, value in own["averages"].items()}
         model.optimizer.load_state_dict(state)
 
 
@@ -203,10 +206,8 @@ def _zeros(shapes: Any) -> list[Any]:
     return [fill(item) for item in shapes]
 
 
-def _under_own_names(
-    model: Any, own: Mapping[str, Tensor], state: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The file's tensors under the model's keys, where only automatic numbers differ.
+def _renaming(model: Any, given: Iterable[str]) -> Callable[[str], str]:
+    """From a file's keys to the model's, where only automatic numbers differ.
 
     The second model that a program builds has `dense_2` and `dense_3` where the first had `dense`
     and `dense_1`.
@@ -232,7 +233,7 @@ def _under_own_names(
                 match(inner, theirs, f"{path}{mine}.")
 
     names: dict[tuple[str, str], str] = {}
-    match([key.split(".") for key in own], [key.split(".") for key in state], "")
+    match([key.split(".") for key in model.state_dict()], [key.split(".") for key in given], "")
 
     def renamed(key: str) -> str:
         path = ""
@@ -240,7 +241,7 @@ def _under_own_names(
             path += names.get((path, part), part) + "."
         return path[:-1]
 
-    return {renamed(key): value for key, value in state.items()}
+    return renamed
 
 
 def _paired(own: list[str], given: list[str]) -> dict[str, str]:
@@ -272,7 +273,8 @@ def _load_state(
     """
     own = model.state_dict()
     if own.keys() != state.keys():
-        state = _under_own_names(model, own, state)
+        renamed = _renaming(model, state)
+        state = {renamed(key): value for key, value in state.items()}
     missing = [key for key in own if key not in state]
     extra = [key for key in state if key not in own]
     wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
