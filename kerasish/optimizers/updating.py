@@ -50,9 +50,9 @@ class Updating:
         """The torch parameter groups, so that torch's schedulers and `GradScaler` find them."""
         return self._bound("param_groups").param_groups
 
-    def update(self) -> None:
+    def update(self, clear: bool = True) -> None:
         """Update the parameters from their gradients, and clear the gradients."""
-        self._update()
+        self._update(clear)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters and leave the gradients, as `torch.optim` does."""
@@ -93,7 +93,7 @@ class Updating:
 
     def _forget_plan(self) -> None:
         self._kernels: direct.Kernels | None = None
-        self._update: Callable[[], None] = self._full_update
+        self._update: Callable[[bool], None] = self._full_update
 
     def _full_update(self, clear: bool = True) -> None:
         """Do all that was asked for; the short way below must give the same numbers."""
@@ -171,7 +171,7 @@ class Updating:
 
     def _short_update(
         self, optimizer: torch.optim.Optimizer, kernels: direct.Kernels
-    ) -> Callable[[], None]:
+    ) -> Callable[[bool], None]:
         """The update with nothing to decide: gather the gradients, run the kernels, clear them."""
         groups, full_update = optimizer.param_groups, self._full_update
         parameters = [p for members, _ in kernels for p in members]
@@ -179,10 +179,10 @@ class Updating:
         only_kernel = kernels[0][1] if num_groups == 1 else None
         has_step_hooks, no_grad = direct.has_step_hooks, torch.no_grad()
 
-        def update() -> None:
+        def update(clear: bool) -> None:
             grads = [grad for p in parameters if (grad := p.grad) is not None]
             if len(grads) != count or len(groups) != num_groups or has_step_hooks(optimizer):
-                full_update()
+                full_update(clear)
                 return
             if self._schedule is not None:
                 self._set_group_rates(self._schedule(self._steps))
@@ -194,8 +194,9 @@ class Updating:
                     for members, kernel in kernels:
                         kernel(grads[start : start + len(members)])
                         start += len(members)
-            for p in parameters:
-                p.grad = None
+            if clear:
+                for p in parameters:
+                    p.grad = None
             self._steps += 1
 
         return update

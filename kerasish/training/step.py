@@ -130,7 +130,13 @@ def plain_train_step(plan: StepPlan) -> Step:
     assert plan.objective is not None
     model, loss_of = plan.model, plan.objective.loss_function()
     forward = model.shortest_forward()
-    update = plan.recipe.optimizer.update
+    optimizer = plan.recipe.optimizer
+    update, gathers = optimizer.update, optimizer.gradient_accumulation_steps is not None
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def clear() -> None:
+        for parameter in parameters:
+            parameter.grad = None
 
     def step(x: Any, y: Any, weight: Any) -> Kept:
         if added_losses.any:
@@ -139,10 +145,16 @@ def plain_train_step(plan: StepPlan) -> Step:
         loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
         if added_losses.any:
             loss = loss + plan.extra_loss()
+        if not gathers:
+            # Here and not after the update: backward takes this memory again at once. Freed with
+            # the batch it goes back to the system, and costs page faults at every step.
+            clear()
         loss.backward()
-        update()
+        update(gathers)
         return loss.detach(), detached(y_pred), y, weight, None
 
+    if not gathers:
+        step.finish = clear  # type: ignore[attr-defined]
     return step
 
 
