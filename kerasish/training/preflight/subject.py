@@ -76,7 +76,7 @@ def some_rows(tensor: Tensor) -> Tensor:
 
 def span(tensor: Tensor) -> tuple[float, float]:
     """The smallest and the largest number among (some of) the rows; NaN where there is one."""
-    low, high = some_rows(tensor).aminmax()
+    low, high = some_rows(tensor).detach().aminmax()
     return float(low), float(high)
 
 
