@@ -1,6 +1,8 @@
 """fit against Keras, against a loop written by hand, and its own promises."""
 
+import copy
 import functools
+import pickle
 
 import numpy as np
 import pytest
@@ -657,3 +659,43 @@ def test_validation_steps_of_a_generator_go_on_without_losing_a_batch():
 
     expected = [model.evaluate(X[a : a + 20], LABELS[a : a + 20], verbose=0) for a in (0, 20)]
     assert history["val_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_model_may_change_its_layers_between_fits():
+    model = compiled(classifier(kerasish))
+    model.fit(X, LABELS, verbose=0)
+    first = model.layers[0].kernel.detach().clone()
+
+    model.add(layers.Dense(5))
+    model.fit(X, LABELS + 2, verbose=0)
+
+    assert model.output_shape == (None, 5)
+    assert not torch.equal(model.layers[0].kernel, first)
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("copied", ["deepcopy", "pickle"])
+def test_a_copy_of_a_fitted_model_trains_by_itself(copied):
+    model = compiled(classifier(kerasish), optimizer=kerasish.optimizers.Adam(0.01))
+    model.fit(X, LABELS, verbose=0)
+    copy_of = {"deepcopy": copy.deepcopy, "pickle": lambda m: pickle.loads(pickle.dumps(m))}
+    before = model.get_weights()
+
+    twin = copy_of[copied](model)
+    a = twin.fit(X, LABELS, shuffle=False, verbose=0).history
+
+    assert all((b == w).all() for b, w in zip(before, model.get_weights(), strict=True))
+    assert a == model.fit(X, LABELS, shuffle=False, verbose=0).history
+
+
+def test_calling_a_part_in_inference_mode_keeps_its_statistics_while_its_weights_train():
+    base = kerasish.Sequential([layers.Input((4,)), layers.Dense(4), layers.BatchNormalization()])
+    x = kerasish.Input((4,))
+    model = compiled(kerasish.Model(x, layers.Dense(3)(base(x, training=False))))
+    statistics = {name: value.clone() for name, value in base.named_buffers()}
+    kernel = base.layers[0].kernel.detach().clone()
+
+    model.fit(X, LABELS, verbose=0)
+
+    assert all(torch.equal(value, statistics[name]) for name, value in base.named_buffers())
+    assert not torch.equal(base.layers[0].kernel, kernel)
