@@ -153,6 +153,8 @@ class GraphModel(Model):
         model, dtype = self, self._input_dtypes[0]
 
         def forward(x: Any) -> Any:
+            if type(x) is not Tensor:
+                return model(x)  # such as a dict of the one input
             try:
                 return function(x if x.dtype is dtype else model._arrange((x,))[0])
             except Exception:
@@ -174,12 +176,30 @@ class GraphModel(Model):
         if len(inputs) != 1 or len(self._input_list) != 1 or not hasattr(inputs[0], "dtype"):
             inputs = self._flatten(inputs)
         x, want = inputs[0], self._input_dtypes[0]
-        if len(inputs) == 1 and (x.dtype is want or _both_float(x.dtype, want)):
+        if len(inputs) == 1 and (x.dtype is want or _is_wide_enough(x, want)):
             return inputs
         return [
-            x if x.dtype is want or _both_float(x.dtype, want) else x.to(want)
+            x if x.dtype is want or _is_wide_enough(x, want) else x.to(want)
             for x, want in zip(inputs, self._input_dtypes, strict=True)
         ]
+
+    def fit_inputs(self, x: Any) -> Any:
+        """Data as the model takes it: one input without a name, rows of one number as columns.
+
+        As in Keras, an axis of size 1 at the end may be missing, or be there in excess.
+        """
+        if self.__dict__.get("_output_structure") is None:
+            return x
+        flat = self._flatten((x,))
+        ranked = [_with_rank(t, ref) for t, ref in zip(flat, self._input_list, strict=True)]
+        if self._is_single:
+            return ranked[0]
+        return x if all(a is b for a, b in zip(flat, ranked, strict=True)) else ranked
+
+    def _call_in_full(self, args: tuple, kwargs: dict) -> Any:
+        if len(args) == 1 and isinstance(args[0], Tensor) and self.built and self._is_single:
+            args = (_with_rank(args[0], self._input_list[0]),)
+        return super()._call_in_full(args, kwargs)
 
     def _flatten(self, inputs: tuple) -> tuple[Any, ...]:
         value = inputs[0] if len(inputs) == 1 else inputs
@@ -329,8 +349,22 @@ def _owner(tensor: SymbolicTensor) -> str:
     return node.name
 
 
-def _both_float(a: torch.dtype, b: torch.dtype) -> bool:
-    return a.is_floating_point and b.is_floating_point
+def _is_wide_enough(x: Any, want: torch.dtype) -> bool:
+    """Whether a tensor may stay as it is; inside torch.autocast a half type is as intended."""
+    if not (x.dtype.is_floating_point and want.is_floating_point):
+        return False
+    if x.dtype.itemsize >= want.itemsize:
+        return True
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+
+
+def _with_rank(x: Any, reference: SymbolicTensor) -> Any:
+    rank, wanted = len(x.shape), len(reference.shape)
+    if rank == wanted - 1 and reference.shape[-1] == 1:
+        return x.unsqueeze(-1)
+    if rank == wanted + 1 and x.shape[-1] == 1:
+        return x.squeeze(-1)
+    return x
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -55,18 +55,33 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any
     return nullcontext() if half is None else torch.autocast(device.type, dtype=half)
 
 
-def input_caster(recipe: Recipe, takes_integers: bool) -> Any:
-    """A function for a batch's inputs, or `None` when they can stay as they are.
+_SHORT = (torch.uint8, torch.int8, torch.int16)
+
+
+def input_caster(
+    recipe: Recipe, takes_integers: bool, is_module: bool = False, widens: bool = True
+) -> Any:
+    """A function for a batch's inputs.
 
     Integers become floats where the model computes with them (images travel as bytes), floats take
     the recipe's type, images its memory format.
+
+    Args:
+        recipe: What `compile` decided.
+        takes_integers: Whether integers are indices to the model.
+        is_module: Whether the model is code of its own, which casts nothing itself.
+        widens: Whether its weights are float32, so that half-precision inputs must be too.
     """
     memory_format = recipe.torch_memory_format()
     wanted = torch.float64 if recipe.precision == "float64" else torch.float32
 
     def cast(tensor: Tensor) -> Tensor:
         is_float = tensor.is_floating_point()
-        if (is_float and wanted == torch.float64) or (not is_float and not takes_integers):
+        if is_module and takes_integers and tensor.dtype in _SHORT:
+            return tensor.long()  # torch's embeddings look up int32 and int64 only
+        is_narrow = is_float and is_module and widens and tensor.dtype.itemsize < 4
+        is_number = not is_float and not takes_integers
+        if is_narrow or is_number or (is_float and wanted == torch.float64):
             tensor = tensor.to(wanted)
         if memory_format is not None and tensor.dim() == 4:
             tensor = tensor.contiguous(memory_format=memory_format)

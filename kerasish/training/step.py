@@ -48,7 +48,10 @@ class StepPlan:
         self._on_all_gpus: Any = None
         if recipe.data_parallel == "dp" and parallel.has_gpus(device):
             self._on_all_gpus = parallel.on_all_gpus(model, self._call)
-        self.cast = input_caster(recipe, takes_integers or hasattr(model, "_input_dtypes"))
+        is_graph = hasattr(model, "_input_dtypes")  # which casts its inputs itself
+        first = next(model.parameters(), None)
+        widens = first is None or first.dtype == torch.float32
+        self.cast = input_caster(recipe, takes_integers or is_graph, not is_graph, widens)
 
     @property
     def is_plain(self) -> bool:

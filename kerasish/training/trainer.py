@@ -185,6 +185,7 @@ class Trainer(BatchMethods):
         device = place_model(model, recipe)
         probing = StepPlan(model, recipe, None, device)
         try:
+            fit_inputs(model, feed)
             build(probing, feed)
             y_pred, y = preflight.probe(probing, feed, graph=training)
         except Exception as error:
@@ -508,6 +509,7 @@ class Trainer(BatchMethods):
         recipe = self._recipe or Recipe(optimizer=optimizers.SGD(), device=_device_of(model))
         device = place_model(model, recipe)
         feed = make_feed(x, batch_size=batch_size, device=device, floats=recipe.floats)
+        fit_inputs(model, feed)
         passes = loop.Passes(feed, steps, restarts=True)
         listeners = CallbackList(
             callbacks,
@@ -609,6 +611,16 @@ def build(plan: StepPlan, feed: Feed) -> None:
     place_model(model, plan.recipe)
 
 
+def fit_inputs(model: Any, feed: Feed) -> None:
+    """Let a feed give its inputs as the model takes them, where the first batch does not yet."""
+    adjust = getattr(model, "fit_inputs", None)
+    if adjust is None:
+        return
+    x = feed.peek()[0]
+    if adjust(x) is not x:
+        feed.prepare(lambda x, y, weight: (adjust(x), y, weight))
+
+
 class _NoForwardError(Exception):
     """The model cannot be called on the data; no matter where it has a train_step of its own."""
 
@@ -634,6 +646,7 @@ def _known(value: Any, kind: str) -> Any:
 
 def _preparer_of(plan: StepPlan, feed: Feed) -> Any:
     assert plan.objective is not None
+    fit_inputs(plan.model, feed)
     y_pred, _ = preflight.probe(plan, feed)
     return target_preparer(plan.objective, y_pred)
 

@@ -85,7 +85,7 @@ DATA = {
     "nothing": (None, Y, ValueError, "x is None"),
     "no_targets": (X, None, ValueError, "'scores' needs targets.*Pass y"),
     "features": (X[:, :3], Y, ValueError, r"expects size 4 on axis 1 but got shape \(8, 3\)"),
-    "rank": (X[:, :, None], Y, ValueError, r"expects 2-D input.*\(8, 4, 1\)"),
+    "rank": (np.stack([X, X], -1), Y, ValueError, r"expects 2-D input.*\(8, 4, 2\)"),
     "scalar": (3.0, Y, TypeError, "x must be arrays"),
     "path": ("rows.csv", None, TypeError, "x must be arrays"),
     "input_name": ({"colour": X}, Y, ValueError, r"inputs named \['features'\].*\['colour'\]"),

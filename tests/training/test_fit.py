@@ -699,3 +699,58 @@ def test_calling_a_part_in_inference_mode_keeps_its_statistics_while_its_weights
 
     assert all(torch.equal(value, statistics[name]) for name, value in base.named_buffers())
     assert not torch.equal(base.layers[0].kernel, kernel)
+
+
+# Inputs as people have them
+
+
+def line():
+    return compiled(kerasish.Sequential([layers.Dense(1, input_shape=[1])]), loss="mse")
+
+
+@pytest.mark.parametrize("form", ["list", "array", "column", "loader"])
+def test_a_row_of_one_number_may_come_without_its_axis(form):
+    x = torch.tensor([-1.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+    data = {
+        "list": lambda: (x.tolist(), (2 * x - 1).tolist()),
+        "array": lambda: (x.numpy(), (2 * x - 1).numpy()),
+        "column": lambda: (x[:, None], 2 * x - 1),
+        "loader": lambda: (DataLoader(TensorDataset(x, 2 * x - 1), batch_size=2),),
+    }
+    model = line()
+
+    model.fit(*data[form](), epochs=300, verbose=0)
+
+    assert model.predict(np.array([10.0]), verbose=0) == pytest.approx(np.array([[19.0]]), abs=0.1)
+    assert model.evaluate(*data[form](), verbose=0) < 0.01
+    assert model(torch.tensor([10.0])).shape == (1, 1)
+
+
+@pytest.mark.parametrize("form", ["dict", "list", "tuple"])
+def test_one_input_may_be_named_or_in_a_list(form):
+    x = {"dict": {"features": X}, "list": [X], "tuple": (X,)}[form]
+    start = layers.Input((4,), name="features")
+    model = compiled(kerasish.Sequential([start, layers.Dense(3)]))
+    plain = compiled(kerasish.Sequential([layers.Input((4,)), layers.Dense(3)]))
+    plain.set_weights(model.get_weights())
+
+    a = model.fit(x, LABELS, validation_data=(x, LABELS), **PLAIN).history
+    b = plain.fit(X, LABELS, validation_data=(X, LABELS), **PLAIN).history
+
+    assert a == b
+    assert_close(model.predict(x, verbose=0), plain.predict(X, verbose=0))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_of_any_number_type_are_taken(kind, dtype):
+    x = (3 * X).clip(0).astype(dtype)
+    model, plain = (compiled(KINDS[kind]()) for _ in range(2))
+    for each in (model, plain):
+        each(torch.tensor(X[:2]))
+    plain.load_state_dict(dict(zip(plain.state_dict(), model.state_dict().values(), strict=True)))
+
+    a = model.fit(x, LABELS, **PLAIN).history
+    b = plain.fit(x.astype("float32"), LABELS, **PLAIN).history
+
+    assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
