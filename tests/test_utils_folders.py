@@ -9,7 +9,8 @@ from PIL import Image
 
 from kerasish import config, utils
 from kerasish.data import make_feed
-from kerasish.utils.folders import index_folder, split_index
+from kerasish.data.folder_index import index_folder
+from kerasish.utils.folders import split_index
 
 COLORS = {"ant": (200, 0, 0), "bee": (0, 200, 0), "cat": (0, 0, 200)}
 COUNTS = {"ant": 5, "bee": 3, "cat": 2}

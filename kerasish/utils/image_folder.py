@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from kerasish import config
+from kerasish.data.folder_index import index_folder
 from kerasish.describe import describe
 from kerasish.utils.batches import BatchSource
-from kerasish.utils.folders import folder_batches, index_folder
+from kerasish.utils.folders import folder_batches
 from kerasish.utils.images import as_color_mode, as_resample, centre_box, open_image
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")

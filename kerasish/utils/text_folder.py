@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from kerasish.data.folder_index import index_folder
 from kerasish.utils.batches import BatchSource
-from kerasish.utils.folders import folder_batches, index_folder
+from kerasish.utils.folders import folder_batches
 
 
 class TextFiles(BatchSource):
