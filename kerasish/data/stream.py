@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
+from kerasish.data.batch_source import BatchSource, ReadyBatches, as_it_is
 from kerasish.data.feed import Batch, Feed, Prepare, check_rows, mix_seed
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
@@ -117,7 +118,11 @@ class StreamFeed(Feed):
         self._shard = shard
         count = len(data)  # type: ignore[arg-type]
         self._sampler = EpochSampler(count, shuffle, seed, batch_size, shard)
-        return DataLoader(data, batch_size=batch_size, sampler=self._sampler)
+        order = self._sampler
+        if not isinstance(data, BatchSource):
+            return DataLoader(data, batch_size=batch_size, sampler=order)
+        ready = ReadyBatches(data)
+        return DataLoader(ready, batch_size=batch_size, sampler=order, collate_fn=as_it_is)
 
     def prepare(self, function: Prepare) -> None:
         """Apply the function to each batch as it comes."""
@@ -200,6 +205,8 @@ class StreamFeed(Feed):
         self._epoch = epoch
         if self._sampler is not None:
             self._sampler.epoch = epoch
+            if isinstance(self._source.dataset, ReadyBatches):
+                self._source.dataset.epoch = epoch
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
             self._source.sampler.set_epoch(epoch)
         if not isinstance(self._source, Iterable) or hasattr(self._source, "on_epoch_end"):

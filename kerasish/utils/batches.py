@@ -8,28 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
+from kerasish.data.batch_source import BatchSource, ReadyBatches, as_it_is
 from kerasish.data.feed import mix_seed
-
-
-class BatchSource(Dataset):
-    """Rows that are fetched a whole batch at a time: define `__len__` and `__getitems__`."""
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def __getitems__(self, indices: list[int]) -> Any:
-        """The rows of these numbers as one batch, or `None` if nothing of it could be read."""
-        raise NotImplementedError
-
-    def __getitem__(self, index: int) -> Any:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"There is no row {index} among {len(self)}.")
-        batch = self.__getitems__([index % len(self)])
-        if batch is None:
-            return None
-        return tuple(part[0] for part in batch) if isinstance(batch, tuple) else batch[0]
 
 
 class EpochOrder(Sampler):
@@ -48,18 +30,14 @@ class EpochOrder(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
         if not self.shuffle:
             return iter(range(self.count))
-        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
-        self.epoch += 1
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
         return iter(torch.randperm(self.count, generator=generator).tolist())
 
     def __len__(self) -> int:
         return self.count
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 class Batches(DataLoader):
@@ -90,11 +68,14 @@ class Batches(DataLoader):
         seed: int | None = None,
     ) -> None:
         order = EpochOrder(len(source), shuffle, seed)
-        super().__init__(source, batch_size=batch_size, sampler=order, collate_fn=_as_it_is)
+        ready = ReadyBatches(source)
+        super().__init__(ready, batch_size=batch_size, sampler=order, collate_fn=as_it_is)
         self.functions: tuple[Callable, ...] = ()
         self.limit: int | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # What is random in a batch, like the order, depends on the pass alone.
+        self.dataset.epoch = self.sampler.epoch  # type: ignore[attr-defined]
         whole = (batch for batch in super().__iter__() if batch is not None)
         for batch in itertools.islice(whole, self.limit):
             for function in self.functions:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from kerasish.data.batch_source import BatchSource
 from kerasish.data.folder_index import FolderIndex
 from kerasish.describe import count_of, describe
-from kerasish.utils.batches import Batches, BatchSource
+from kerasish.utils.batches import Batches
 
 LABEL_MODES = ("int", "categorical", "binary", None)
 SUBSETS = ("training", "validation", "both", None)

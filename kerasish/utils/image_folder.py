@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from kerasish import config
+from kerasish.data.batch_source import BatchSource
 from kerasish.data.folder_index import index_folder
 from kerasish.describe import describe
-from kerasish.utils.batches import BatchSource
 from kerasish.utils.folders import folder_batches
 from kerasish.utils.images import as_color_mode, as_resample, centre_box, open_image
 
@@ -50,7 +50,7 @@ class ImageFiles(BatchSource):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitems__(self, indices: list[int]) -> Any:
+    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
         """The images of these numbers, and their labels; `None` if all of them are broken."""
         # PIL lets go of Python's lock while it decodes, so threads use all cores.
         with ThreadPoolExecutor(min(len(indices), os.cpu_count() or 1)) as threads:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from kerasish import config
+from kerasish.data.image_files import open_image
 from kerasish.describe import describe, suggest
 
 if TYPE_CHECKING:
@@ -151,26 +152,6 @@ def save_img(
         warnings.warn("JPEG files hold no transparency; saving the colours alone.", stacklevel=2)
         image = image.convert("RGB")
     image.save(path, format="jpeg" if ending.lower() == "jpg" else file_format, **kwargs)
-
-
-def open_image(path: str | os.PathLike | io.BytesIO) -> Image:
-    """A decoded PIL image in the file's own mode; of an animation, the first frame.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded; the message says which file and why.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.copy() if getattr(image, "is_animated", False) else image
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    # Damage makes PIL raise OSError, SyntaxError, struct.error, DecompressionBombError…
-    except Exception as error:
-        raise ValueError(f"Cannot read the image {path}: {error}.") from error
 
 
 def to_mode(image: Image, mode: str) -> Image:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from kerasish.data import to_tensor
+from kerasish.data.batch_source import BatchSource
 from kerasish.describe import describe
-from kerasish.utils.batches import Batches, BatchSource
+from kerasish.utils.batches import Batches
 
 
 def pad_sequences(
@@ -99,7 +100,7 @@ class Windows(BatchSource):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitems__(self, indices: list[int]) -> Any:
+    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
         """The windows of these numbers as one batch."""
         starts = self.starts[torch.as_tensor(indices)]
         windows = self.series[starts[:, None] + self.offsets]  # (batch, sequence_length, ...)

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from kerasish.data.batch_source import BatchSource
 from kerasish.data.folder_index import index_folder
-from kerasish.utils.batches import BatchSource
 from kerasish.utils.folders import folder_batches
 
 
@@ -31,7 +31,7 @@ class TextFiles(BatchSource):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitems__(self, indices: list[int]) -> Any:
+    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
         """The texts of these numbers as a list, and their labels."""
         texts = [self._text(self.paths[index]) for index in indices]
         return texts if self.labels is None else (texts, self.labels[indices])

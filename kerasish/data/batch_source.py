@@ -1,0 +1,78 @@
+"""Data sets that make a whole batch at a time, and know which epoch it is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import Dataset
+
+
+class BatchSource(Dataset):
+    """Rows that are fetched a whole batch at a time: define `__len__` and `batch`.
+
+    `fit` takes ready batches from it. For a `DataLoader` of your own it is a data set like any
+    other, whose rows are collated again.
+    """
+
+    # Of the rows that are taken one by one or by a foreign loader; see `set_epoch`.
+    epoch: int | None = None
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
+        """The rows of these numbers as one batch, or `None` if nothing of it could be read.
+
+        Args:
+            indices: The rows' numbers.
+            epoch: The pass that the batch is for, which decides what is random; `None` where
+                nobody counts.
+        """
+        raise NotImplementedError
+
+    def set_epoch(self, epoch: int | None) -> None:
+        """Say which pass rows are for, where a foreign loader takes them."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"There is no row {index} among {len(self)}.")
+        batch = self.batch([index % len(self)], self.epoch)
+        if batch is None:
+            return None
+        return tuple(part[0] for part in batch) if isinstance(batch, tuple) else batch[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        """The rows of these numbers, which torch's loaders ask for together."""
+        batch = self.batch(indices, self.epoch)
+        if batch is None:
+            return []
+        return list(zip(*batch, strict=True)) if isinstance(batch, tuple) else list(batch)
+
+
+class ReadyBatches(Dataset):
+    """A source as a loader's data set, whose answers are batches already.
+
+    Args:
+        source: Where batches come from.
+    """
+
+    def __init__(self, source: BatchSource) -> None:
+        self.source = source
+        self.epoch: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Any:
+        self.source.set_epoch(self.epoch)
+        return self.source[index]
+
+    def __getitems__(self, indices: list[int]) -> Any:
+        """The batch of these numbers."""
+        return self.source.batch(indices, self.epoch)
+
+
+def as_it_is(batch: Any) -> Any:
+    """What a loader of ready batches does to them."""
+    return batch

@@ -1,0 +1,115 @@
+"""Image files read fast: JPEG by torchvision's decoder, everything else by PIL."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+# Channels of a decoded image for Keras's `color_mode`, and PIL's name of the mode.
+CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
+_PIL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+# Frame headers of JPEG, which hold the size: C0 to CF without the three that mean something else.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+class ImageFile:
+    """A file's bytes, with the size of the image in them, to be decoded when it is wanted.
+
+    Args:
+        path: The file.
+        channels: 1, 3 or 4.
+
+    Attributes:
+        size: Height and width.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not an image.
+    """
+
+    def __init__(self, path: str, channels: int) -> None:
+        self.path, self.channels = path, channels
+        self._data = np.fromfile(path, dtype=np.uint8)
+        self._image: Image | None = None
+        # The decoder neither turns four colours into RGB as PIL does, nor adds transparency.
+        frame = jpeg_frame(self._data) if channels < 4 else None
+        self._is_plain = frame is not None and frame[2] in (1, 3)
+        if frame is not None and self._is_plain:
+            self.size = frame[:2]
+        else:
+            self._image = open_image(path)
+            self.size = self._image.height, self._image.width
+
+    def pixels(self) -> Tensor:
+        """The image: uint8 (height, width, channels).
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        if self._is_plain:
+            from torchvision.io import ImageReadMode, decode_jpeg
+
+            mode = ImageReadMode.GRAY if self.channels == 1 else ImageReadMode.RGB
+            try:
+                return decode_jpeg(torch.from_numpy(self._data), mode=mode).permute(1, 2, 0)
+            except RuntimeError:  # PIL reads some of these, and else says what is wrong
+                pass
+        image = open_image(self.path) if self._image is None else self._image
+        array = np.array(image.convert(_PIL_MODES[self.channels]))
+        return torch.from_numpy(array.reshape(*array.shape[:2], self.channels))
+
+
+def jpeg_frame(data: np.ndarray) -> tuple[int, int, int] | None:
+    """Height, width and number of colours of a whole JPEG file; `None` for anything else.
+
+    Args:
+        data: The file's bytes.
+    """
+    view = memoryview(data)
+    at, end = 2, len(view) - 10
+    if end < 0 or view[:2] != b"\xff\xd8" or not _is_whole(data):
+        return None
+    while at < end and view[at] == 0xFF:
+        marker = view[at + 1]
+        if marker in _FRAMES:
+            height, width = (view[i] << 8 | view[i + 1] for i in (at + 5, at + 7))
+            return (height, width, view[at + 9]) if height and width else None
+        # A marker may be preceded by any number of filling bytes.
+        at += 1 if marker == 0xFF else 2 + (view[at + 2] << 8 | view[at + 3])
+    return None
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    # The decoder fills in grey for what is missing and says nothing. Some cameras and tools add
+    # bytes after the end marker; a file in which it is not near the end goes to PIL, which checks.
+    return b"\xff\xd9" in data[-4096:].tobytes()
+
+
+def open_image(path: str | os.PathLike | io.BytesIO) -> Image:
+    """A decoded PIL image in the file's own mode; of an animation, the first frame.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be decoded; the message says which file and why.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.copy() if getattr(image, "is_animated", False) else image
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    # Damage makes PIL raise OSError, SyntaxError, struct.error, DecompressionBombError…
+    except Exception as error:
+        raise ValueError(f"Cannot read the image {path}: {error}.") from error
