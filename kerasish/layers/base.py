@@ -25,6 +25,7 @@ from kerasish.graph.symbolic import (
     symbolic_input,
     symbolic_leaves,
 )
+from kerasish.layers.arguments import ShownSignature, constructor_signature
 from kerasish.layers.holder import WeightHolder
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
@@ -56,6 +57,8 @@ class Layer(WeightHolder):
         TypeError: If an argument is unknown.
         ValueError: If the name cannot name a child of a torch module.
     """
+
+    __signature__ = ShownSignature()
 
     supports_masking: bool = False
     _init_arguments: tuple[tuple, dict]
@@ -105,8 +108,7 @@ class Layer(WeightHolder):
             input_shape = (kwargs.pop("input_dim"),)
         if kwargs:
             unknown = next(iter(kwargs))
-            known = [p for p in inspect.signature(type(self).__init__).parameters if p != "self"]
-            known = [p for p in known if p not in ("kwargs", "args")]
+            known = [p for p in constructor_signature(type(self)).parameters if p != "kwargs"]
             known += ["name", "trainable", "dtype", "activity_regularizer", "input_shape"]
             raise TypeError(
                 f"{type(self).__name__} has no argument '{unknown}'{suggest(unknown, known)}."
@@ -411,12 +413,12 @@ class Layer(WeightHolder):
         A subclass whose constructor keeps its arguments need not override this.
         """
         args, kwargs = self._init_arguments
-        signature = inspect.signature(type(self).__init__)
-        bound = signature.bind(self, *args, **kwargs)
+        signature = constructor_signature(type(self))
+        bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         config: dict[str, Any] = {}
         takes_any = False
-        for name, parameter in list(signature.parameters.items())[1:]:
+        for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 takes_any = True
                 config.update(bound.arguments[name])

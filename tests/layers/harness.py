@@ -113,15 +113,17 @@ def _check_config(layer: layers.Layer, x: Any, y: Any) -> None:
 
 
 def assert_same_signature(ours: type, theirs: type) -> None:
-    """The arguments of a layer are Keras's, in Keras's order, with Keras's defaults."""
+    """The arguments of a layer are Keras's with its defaults; those by place are in its order."""
     own, keras = (
         [p for p in inspect.signature(c).parameters.values() if p.kind is not p.VAR_KEYWORD]
         for c in (ours, theirs)
     )
-    shared = [p for p in own if p.kind is not p.KEYWORD_ONLY][: len(keras)]
-    assert [p.name for p in shared] == [p.name for p in keras]
-    for mine, their in zip(shared, keras, strict=True):
-        assert _same_value(mine.default, their.default), f"{mine.name}: {mine.default}"
+    by_place = [p.name for p in own if p.kind is not p.KEYWORD_ONLY][: len(keras)]
+    assert by_place == [p.name for p in keras][: len(by_place)]
+    named = {p.name: p for p in own}
+    for their in keras:
+        default = named[their.name].default
+        assert _same_value(default, their.default), f"{their.name}: {default}"
 
 
 def _same_value(ours: Any, theirs: Any) -> bool:

@@ -126,6 +126,7 @@ def convolutional() -> list[Case]:
                     "go_backwards": [True],
                     "activation": ["relu"],
                     "recurrent_activation": ["hard_sigmoid"],
+                    "unroll": [True],
                 },
             ),
         )

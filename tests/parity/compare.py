@@ -25,8 +25,8 @@ from tests.parity.case import Case, in_library
 # types are written as objects there.
 OTHER_WORDS = {"name", "dtype", "trainable", "seed", "autocast"}
 # Entries that we do not have. Quantisation is no argument of a layer here, `rms_scaling` is an
-# outdated one of LayerNormalization, and ConvLSTM layers have nothing to unroll.
-ABSENT = {"quantization_config", "rms_scaling", "unroll"}
+# outdated one of LayerNormalization.
+ABSENT = {"quantization_config", "rms_scaling"}
 # Entries that Keras overwrites: once built, by what the input's shape makes of them; in the layers
 # of a Bidirectional, which hides its outputs at masked steps.
 FILLED_IN = {"attention_axes": None, "groups": -1, "zero_output_for_mask": False}

@@ -5,15 +5,18 @@ Legend: B batch, T time, C channels, S the spatial axes.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from kerasish import activations, constraints, initializers, random, regularizers
-from kerasish.layers.checks import fraction, one_of, positive_int, sizes
+from kerasish import random
+from kerasish.layers.checks import one_of, positive_int, sizes
 from kerasish.layers.input_spec import InputSpec
-from kerasish.layers.recurrent.states import StatefulMixin, as_states
+from kerasish.layers.recurrent.options import RecurrentOptions
+from kerasish.layers.recurrent.over_time import OverTime
+from kerasish.layers.recurrent.settings import RecurrentSettings
+from kerasish.layers.recurrent.states import as_states
 from kerasish.layers.recurrent.stepping import run_steps
 from kerasish.layers.spatial import spatial_format
 from kerasish.layers.weights import KerasWeight, convolution_kernel
@@ -24,10 +27,11 @@ _CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 Sizes = int | tuple[int, ...] | list[int]
 
 
-class _ConvLSTM(StatefulMixin):
+class _ConvLSTM(OverTime, RecurrentSettings):
     """The convolutional LSTM of any rank."""
 
     rank: ClassVar[int]
+    num_states = 2
     convolution: nn.Module
     recurrent_convolution: nn.Module
 
@@ -42,58 +46,19 @@ class _ConvLSTM(StatefulMixin):
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        *,
         unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: Any = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        **kwargs: Any,
+        **options: Unpack[RecurrentOptions],
     ) -> None:
-        self.zero_output_for_mask = kwargs.pop("zero_output_for_mask", False)
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(activation, recurrent_activation, use_bias, **options)
         self.filters = positive_int(self, "filters", filters)
         self.kernel_size = sizes(self, "kernel_size", kernel_size, self.rank)
         self.strides = sizes(self, "strides", strides, self.rank)
         self.dilation_rate = sizes(self, "dilation_rate", dilation_rate, self.rank)
         self.padding = one_of(self, "padding", padding, ("valid", "same"))
         self.data_format = spatial_format(self.rank, data_format)
-        self.activation = activations.get(activation)
-        gate = activations.get(recurrent_activation)
-        self.recurrent_activation = torch.sigmoid if gate is activations.sigmoid else gate
-        self.use_bias = use_bias
         self.unit_forget_bias = unit_forget_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = fraction(self, "dropout", dropout)
-        self.recurrent_dropout = fraction(self, "recurrent_dropout", recurrent_dropout)
-        self.seed = seed
-        self.seeds = random.SeedGenerator(seed) if isinstance(seed, int) else seed
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.stateful = stateful
         self.input_spec = InputSpec(ndim=self.rank + 3, hint="Add a time axis.")
-        self.supports_masking = True
 
     @property
     def _channel_axis(self) -> int:
@@ -141,28 +106,20 @@ class _ConvLSTM(StatefulMixin):
         layout = convolution_kernel(self.rank)
         kernel: Any = self.convolution.weight
         recurrent: Any = self.recurrent_convolution.weight
-        rules = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
-        weights = [KerasWeight("kernel", kernel, *rules, **layout)]
-        rules = self.recurrent_initializer, self.recurrent_regularizer, self.recurrent_constraint
-        weights.append(KerasWeight("recurrent_kernel", recurrent, *rules, **layout))
+        weights = [
+            KerasWeight("kernel", kernel, *self._kernel_rules, **layout),
+            KerasWeight("recurrent_kernel", recurrent, *self._recurrent_rules, **layout),
+        ]
         if self.use_bias:
             bias: Any = self.convolution.bias
-            rules = self._initial_bias, self.bias_regularizer, self.bias_constraint
-            weights.append(KerasWeight("bias", bias, *rules))
+            weights.append(KerasWeight("bias", bias, *self._bias_rules))
         return weights
 
     def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
-        assert self.bias_initializer is not None
-        values = self.bias_initializer(shape, dtype=dtype).clone()
+        values = super()._initial_bias(shape, dtype).clone()
         if self.unit_forget_bias:
             values[self.filters : 2 * self.filters] = 1
         return values
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The input's mask on the sequence, none on a single output or on states."""
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        kept = mask if self.return_sequences else None
-        return [kept, None, None] if self.return_state else kept
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again; the axis order is named."""
@@ -181,11 +138,7 @@ class _ConvLSTM(StatefulMixin):
         """
         last = self.data_format == "channels_last"
         x = sequences.movedim(-1, 2) if last else sequences
-        if mask is not None:
-            mask = mask.to(torch.bool).reshape(x.shape[:2])
-        if self.go_backwards:
-            x = x.flip(1)
-            mask = None if mask is None else mask.flip(1)
+        x, mask = self._in_order(x, mask)
         gates = self._project(x)
         states = self.carried(x)
         if initial_state is not None:
@@ -245,54 +198,6 @@ class _ConvLSTM(StatefulMixin):
         return self.recurrent_convolution(h)
 
 
-class ConvLSTM1D(_ConvLSTM):
-    """Convolutional LSTM over sequences of sequences.
-
-    Shapes:
-        input: `(batch, time, channels, length)`, or
-            `(batch, time, length, channels)`
-        convolution.weight: `(4 * filters, channels, *kernel_size)`; in `get_weights`
-            `(*kernel_size, channels, 4 * filters)`
-        output: as the input with `filters` channels, without the time axis unless
-            `return_sequences`
-
-    Args:
-        filters: The number of output channels. Positive.
-        kernel_size: The window, one number or one for each axis; of both convolutions.
-        strides: The step between windows on the input.
-        padding: `"valid"` pads the input with nothing, `"same"` with zeros.
-        data_format: `"channels_first"` or `"channels_last"`; the latter by default.
-        dilation_rate: The step between the elements of a window on the input.
-        activation: Of candidate and output.
-        recurrent_activation: Of the gates.
-        use_bias: Whether to add a learned offset.
-        kernel_initializer: Fills the kernel, which meets the inputs.
-        recurrent_initializer: Fills the recurrent kernel, which meets the state.
-        bias_initializer: Fills the bias.
-        unit_forget_bias: Whether the forget gate's bias starts at one.
-        kernel_regularizer: A penalty on the kernel.
-        recurrent_regularizer: A penalty on the recurrent kernel.
-        bias_regularizer: A penalty on the bias.
-        activity_regularizer: A penalty on the output.
-        kernel_constraint: Applied to the kernel after each update.
-        recurrent_constraint: Applied to the recurrent kernel after each update.
-        bias_constraint: Applied to the bias after each update.
-        dropout: The part of the inputs to drop, the same at all steps.
-        recurrent_dropout: The part of the state to drop, the same at all steps.
-        seed: Makes the dropout repeatable.
-        return_sequences: Whether to give all outputs rather than the last.
-        return_state: Whether to give the last states as well.
-        go_backwards: Whether to run from the last step to the first.
-        stateful: Whether each batch starts from the states that the last one ended with.
-        **kwargs: Those of `Layer`, and `zero_output_for_mask`.
-
-    Raises:
-        ValueError: If an argument is out of range, or the number of channels unknown.
-    """
-
-    rank = 1
-
-
 class ConvLSTM2D(_ConvLSTM):
     """Convolutional LSTM over sequences of images.
 
@@ -309,30 +214,14 @@ class ConvLSTM2D(_ConvLSTM):
         kernel_size: The window, one number or one for each axis; of both convolutions.
         strides: The step between windows on the input.
         padding: `"valid"` pads the input with nothing, `"same"` with zeros.
-        data_format: `"channels_first"` or `"channels_last"`; `None` takes the setting for images.
+        data_format: `"channels_first"` or `"channels_last"`; `None` takes the setting for images,
+            and for sequences `"channels_last"`.
         dilation_rate: The step between the elements of a window on the input.
         activation: Of candidate and output.
         recurrent_activation: Of the gates.
         use_bias: Whether to add a learned offset.
-        kernel_initializer: Fills the kernel, which meets the inputs.
-        recurrent_initializer: Fills the recurrent kernel, which meets the state.
-        bias_initializer: Fills the bias.
         unit_forget_bias: Whether the forget gate's bias starts at one.
-        kernel_regularizer: A penalty on the kernel.
-        recurrent_regularizer: A penalty on the recurrent kernel.
-        bias_regularizer: A penalty on the bias.
-        activity_regularizer: A penalty on the output.
-        kernel_constraint: Applied to the kernel after each update.
-        recurrent_constraint: Applied to the recurrent kernel after each update.
-        bias_constraint: Applied to the bias after each update.
-        dropout: The part of the inputs to drop, the same at all steps.
-        recurrent_dropout: The part of the state to drop, the same at all steps.
-        seed: Makes the dropout repeatable.
-        return_sequences: Whether to give all outputs rather than the last.
-        return_state: Whether to give the last states as well.
-        go_backwards: Whether to run from the last step to the first.
-        stateful: Whether each batch starts from the states that the last one ended with.
-        **kwargs: Those of `Layer`, and `zero_output_for_mask`.
+        **options: Those of `LSTM` on weights, dropout and time, and those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of channels unknown.
@@ -341,49 +230,30 @@ class ConvLSTM2D(_ConvLSTM):
     rank = 2
 
 
+class ConvLSTM1D(_ConvLSTM):
+    """Convolutional LSTM over sequences of sequences.
+
+    The arguments are those of `ConvLSTM2D`.
+
+    Shapes:
+        input: `(batch, time, length, channels)`, or `(batch, time, channels, length)`
+        output: as the input with `filters` channels, without the time axis unless
+            `return_sequences`
+    """
+
+    rank = 1
+
+
 class ConvLSTM3D(_ConvLSTM):
     """Convolutional LSTM over sequences of volumes.
+
+    The arguments are those of `ConvLSTM2D`.
 
     Shapes:
         input: `(batch, time, channels, depth, height, width)`, or
             `(batch, time, depth, height, width, channels)`
-        convolution.weight: `(4 * filters, channels, *kernel_size)`; in `get_weights`
-            `(*kernel_size, channels, 4 * filters)`
         output: as the input with `filters` channels, without the time axis unless
             `return_sequences`
-
-    Args:
-        filters: The number of output channels. Positive.
-        kernel_size: The window, one number or one for each axis; of both convolutions.
-        strides: The step between windows on the input.
-        padding: `"valid"` pads the input with nothing, `"same"` with zeros.
-        data_format: `"channels_first"` or `"channels_last"`; `None` takes the setting for images.
-        dilation_rate: The step between the elements of a window on the input.
-        activation: Of candidate and output.
-        recurrent_activation: Of the gates.
-        use_bias: Whether to add a learned offset.
-        kernel_initializer: Fills the kernel, which meets the inputs.
-        recurrent_initializer: Fills the recurrent kernel, which meets the state.
-        bias_initializer: Fills the bias.
-        unit_forget_bias: Whether the forget gate's bias starts at one.
-        kernel_regularizer: A penalty on the kernel.
-        recurrent_regularizer: A penalty on the recurrent kernel.
-        bias_regularizer: A penalty on the bias.
-        activity_regularizer: A penalty on the output.
-        kernel_constraint: Applied to the kernel after each update.
-        recurrent_constraint: Applied to the recurrent kernel after each update.
-        bias_constraint: Applied to the bias after each update.
-        dropout: The part of the inputs to drop, the same at all steps.
-        recurrent_dropout: The part of the state to drop, the same at all steps.
-        seed: Makes the dropout repeatable.
-        return_sequences: Whether to give all outputs rather than the last.
-        return_state: Whether to give the last states as well.
-        go_backwards: Whether to run from the last step to the first.
-        stateful: Whether each batch starts from the states that the last one ended with.
-        **kwargs: Those of `Layer`, and `zero_output_for_mask`.
-
-    Raises:
-        ValueError: If an argument is out of range, or the number of channels unknown.
     """
 
     rank = 3

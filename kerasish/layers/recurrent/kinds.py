@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from kerasish import activations, constraints, initializers, random, regularizers
-from kerasish.layers.base import Layer
-from kerasish.layers.checks import fraction, positive_int
+from kerasish import activations, random
+from kerasish.layers.checks import positive_int
+from kerasish.layers.recurrent.options import RecurrentOptions
+from kerasish.layers.recurrent.settings import RecurrentSettings
 from kerasish.layers.weights import KerasWeight
 
 _SIGMOIDS = (activations.sigmoid, torch.sigmoid, F.sigmoid)
@@ -59,7 +60,7 @@ class PairedWeight(KerasWeight):
         return self.regularizer(torch.stack([self.to_keras(tensor) for tensor in self.tensors]))
 
 
-class Recurrence(Layer):
+class Recurrence(RecurrentSettings):
     """What a recurrent layer and its cell share; subclasses set the kind.
 
     The weights live in a torch module under the name `child`. Where Keras has one bias and torch
@@ -77,42 +78,10 @@ class Recurrence(Layer):
         activation: Any,
         recurrent_activation: Any,
         use_bias: bool,
-        kernel_initializer: Any,
-        recurrent_initializer: Any,
-        bias_initializer: Any,
-        kernel_regularizer: Any,
-        recurrent_regularizer: Any,
-        bias_regularizer: Any,
-        kernel_constraint: Any,
-        recurrent_constraint: Any,
-        bias_constraint: Any,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: Any,
-        **kwargs: Any,
+        **options: Unpack[RecurrentOptions],
     ) -> None:
-        kwargs.pop("implementation", None)  # of Keras 2: another order of the same sums
-        super().__init__(**kwargs)
+        super().__init__(activation, recurrent_activation, use_bias, **options)
         self.units = positive_int(self, "units", units)
-        self.activation = activations.get(activation)
-        self.recurrent_activation = activations.get(recurrent_activation)
-        # The plain function: no loss will look for the logits of a gate.
-        if self.recurrent_activation is activations.sigmoid:
-            self.recurrent_activation = torch.sigmoid
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = fraction(self, "dropout", dropout)
-        self.recurrent_dropout = fraction(self, "recurrent_dropout", recurrent_dropout)
-        self.seed = seed
-        self.seeds = random.SeedGenerator(seed) if isinstance(seed, int) else seed
 
     @property
     def core(self) -> Any:
@@ -162,30 +131,22 @@ class Recurrence(Layer):
         """Kernel, recurrent kernel and bias."""
         if self.child not in self._modules:
             return []
-        kernel_rules = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
-        recurrent_rules = (
-            self.recurrent_initializer,
-            self.recurrent_regularizer,
-            self.recurrent_constraint,
-        )
         layout = {"to_keras": self._kernel_to_keras, "from_keras": self._kernel_from_keras}
         weights = [
-            KerasWeight("kernel", self._weight("weight_ih"), *kernel_rules, **layout),
-            KerasWeight("recurrent_kernel", self._weight("weight_hh"), *recurrent_rules, **layout),
+            KerasWeight("kernel", self._weight("weight_ih"), *self._kernel_rules, **layout),
+            KerasWeight(
+                "recurrent_kernel", self._weight("weight_hh"), *self._recurrent_rules, **layout
+            ),
         ]
         return [*weights, self._bias_weight()] if self.use_bias else weights
 
     def _bias_weight(self) -> KerasWeight:
-        rules = self._initial_bias, self.bias_regularizer, self.bias_constraint
+        rules = self._bias_rules
         layout = {"to_keras": self._reordered, "from_keras": self._reordered}
         bias = self._weight("bias_ih")
         if self.two_biases:
             return PairedWeight("bias", bias, *rules, **layout, second=self._weight("bias_hh"))
         return KerasWeight("bias", bias, *rules, **layout)
-
-    def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
-        assert self.bias_initializer is not None
-        return self.bias_initializer(shape, dtype=dtype)
 
     def _reordered(self, tensor: Tensor) -> Tensor:
         # The two orders of gates differ by one exchange at most, so the way there is the way back.
@@ -227,6 +188,15 @@ class SimpleRecurrence(Recurrence):
     child = "rnn"
     gates = (0,)
 
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        **options: Unpack[RecurrentOptions],
+    ) -> None:
+        super().__init__(units, activation, None, use_bias, **options)
+
     @property
     def fits_kernel(self) -> bool:
         """Whether the activation is tanh or relu."""
@@ -249,7 +219,19 @@ class LSTMRecurrence(Recurrence):
     child = "lstm"
     gates = (0, 1, 2, 3)
     num_states = 2
-    unit_forget_bias = True
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        *,
+        unit_forget_bias: bool = True,
+        **options: Unpack[RecurrentOptions],
+    ) -> None:
+        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+        self.unit_forget_bias = unit_forget_bias
 
     @property
     def fits_kernel(self) -> bool:
@@ -278,7 +260,19 @@ class GRURecurrence(Recurrence):
 
     child = "gru"
     gates = (1, 0, 2)  # Keras: z, r, n; torch: r, z, n
-    reset_after = True
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        *,
+        reset_after: bool = True,
+        **options: Unpack[RecurrentOptions],
+    ) -> None:
+        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+        self.reset_after = reset_after
 
     @property
     def two_biases(self) -> bool:

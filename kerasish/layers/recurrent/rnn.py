@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.recurrent.cells import StackedRNNCells, _Cell, check_cell, initial_state
-from kerasish.layers.recurrent.states import StatefulMixin, as_states
+from kerasish.layers.recurrent.options import TimeOptions
+from kerasish.layers.recurrent.over_time import OverTime
+from kerasish.layers.recurrent.states import as_states
 from kerasish.layers.recurrent.stepping import run_steps
 
 
-class RNN(StatefulMixin):
+class RNN(OverTime):
     """Runs a cell over time, step by step.
 
     `SimpleRNN`, `LSTM` and `GRU` do the same for their cells in one kernel, far faster.
@@ -35,7 +37,7 @@ class RNN(StatefulMixin):
         unroll: Accepted for Keras's sake.
         zero_output_for_mask: Whether a masked step's output is zero rather than that of the step
             before.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If `cell` is no cell.
@@ -46,29 +48,12 @@ class RNN(StatefulMixin):
         torch.Size([3, 2])
     """
 
-    def __init__(
-        self,
-        cell: Any,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        zero_output_for_mask: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, cell: Any, **options: Unpack[TimeOptions]) -> None:
+        super().__init__(**options)
         cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
         check_cell("RNN", cell)
         self.cell = cell
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.stateful = stateful
-        self.unroll = unroll
-        self.zero_output_for_mask = zero_output_for_mask
         self.input_spec = InputSpec(min_ndim=3, hint="Add a time axis.")
-        self.supports_masking = True
 
     @property
     def state_size(self) -> list[Any]:
@@ -86,11 +71,10 @@ class RNN(StatefulMixin):
         states = initial_state(self.cell, torch.empty(batch_size, 0, dtype=self.compute_dtype))
         return list(states) if isinstance(states, (list, tuple)) else [states]
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The input's mask on the sequence, none on a single output or on states."""
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        kept = mask if self.return_sequences else None
-        return [kept] + [None] * len(self.state_size) if self.return_state else kept
+    @property
+    def num_states(self) -> int:
+        """How many states the cell has."""
+        return len(self.state_size)
 
     def forward(
         self, sequences: Tensor, initial_state: Any = None, mask: Tensor | None = None
@@ -107,12 +91,7 @@ class RNN(StatefulMixin):
             The last output, or all if `return_sequences`; followed by the last states if
             `return_state`.
         """
-        x = sequences
-        if mask is not None:
-            mask = mask.to(torch.bool).reshape(x.shape[:2])
-        if self.go_backwards:
-            x = x.flip(1)
-            mask = None if mask is None else mask.flip(1)
+        x, mask = self._in_order(sequences, mask)
         states = self._first_states(x, initial_state)
         with self._held_masks():
             outputs, output, states = run_steps(

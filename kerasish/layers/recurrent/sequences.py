@@ -19,7 +19,8 @@ from kerasish.layers.recurrent.kinds import (
     Recurrence,
     SimpleRecurrence,
 )
-from kerasish.layers.recurrent.states import StatefulMixin, as_states
+from kerasish.layers.recurrent.over_time import OverTime
+from kerasish.layers.recurrent.states import as_states
 from kerasish.layers.recurrent.stepping import (
     back_in_place,
     counted_first,
@@ -28,35 +29,18 @@ from kerasish.layers.recurrent.stepping import (
 )
 
 
-class _SequenceLayer(StatefulMixin, Recurrence):
-    """What the three layers share: the options on time, and the choice of how to run."""
+class _SequenceLayer(OverTime, Recurrence):
+    """What the three layers share: the choice of how to run."""
 
     suffix = "_l0"
     _straight = False  # whether a plain call is nothing but torch's kernel
 
-    def __init__(
-        self,
-        *args: Any,
-        return_sequences: bool,
-        return_state: bool,
-        go_backwards: bool,
-        stateful: bool,
-        unroll: bool,
-        use_cudnn: Any = "auto",
-        **kwargs: Any,
-    ) -> None:
-        self.zero_output_for_mask = kwargs.pop("zero_output_for_mask", False)
+    def __init__(self, *args: Any, use_cudnn: Any = "auto", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.stateful = stateful
-        self.unroll = unroll
         self.use_cudnn = use_cudnn
         self.input_spec = InputSpec(
             ndim=3, hint="Add an Embedding or Reshape layer before it, or a time axis."
         )
-        self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the torch module."""
@@ -75,12 +59,6 @@ class _SequenceLayer(StatefulMixin, Recurrence):
 
     def _make_core(self, features: int) -> nn.Module:
         raise NotImplementedError
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The input's mask on the sequence, none on a single output or on states."""
-        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-        kept = mask if self.return_sequences else None
-        return [kept] + [None] * self.num_states if self.return_state else kept
 
     def forward(
         self, sequences: Tensor, initial_state: Any = None, mask: Tensor | None = None
@@ -105,11 +83,7 @@ class _SequenceLayer(StatefulMixin, Recurrence):
         x = sequences
         if self.training and self.dropout:
             x = random.dropout(x, self.dropout, (None, 1, None), self.seeds)
-        if mask is not None:
-            mask = mask.to(torch.bool).reshape(x.shape[:2])
-        if self.go_backwards:
-            x = x.flip(1)
-            mask = None if mask is None else mask.flip(1)
+        x, mask = self._in_order(x, mask)
         states = as_states(initial_state, x) if initial_state is not None else self.carried(x)
         if self._kernel and not (self.training and self.recurrent_dropout):
             outputs, output, states = self._run_kernel(x, states, mask)
@@ -194,27 +168,7 @@ class SimpleRNN(SimpleRecurrence, _SequenceLayer):
         units: The size of output and state. Positive.
         activation: Of the state. tanh and relu run in torch's kernel.
         use_bias: Whether to add a learned offset.
-        kernel_initializer: Fills the kernel, which meets the inputs.
-        recurrent_initializer: Fills the recurrent kernel, which meets the state.
-        bias_initializer: Fills the bias.
-        kernel_regularizer: A penalty on the kernel.
-        recurrent_regularizer: A penalty on the recurrent kernel.
-        bias_regularizer: A penalty on the bias.
-        activity_regularizer: A penalty on the output.
-        kernel_constraint: Applied to the kernel after each update.
-        recurrent_constraint: Applied to the recurrent kernel after each update.
-        bias_constraint: Applied to the bias after each update.
-        dropout: The part of the inputs' features to drop, the same at all steps.
-        recurrent_dropout: The part of the state to drop on its way into the recurrent
-            kernel, the same at all steps. Above zero, training runs step by step, slowly.
-        return_sequences: Whether to give all outputs rather than the last.
-        return_state: Whether to give the last states as well.
-        go_backwards: Whether to run from the last step to the first; outputs come in that order.
-        stateful: Whether each batch starts from the states that the last one ended with.
-        unroll: Accepted for Keras's sake.
-        seed: Makes the dropout repeatable.
-        **kwargs: Those of `Layer`, and `zero_output_for_mask`, whether a masked step's output is
-            zero rather than that of the step before.
+        **options: Those of `LSTM` on weights, dropout and time, and those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of features unknown.
@@ -225,57 +179,6 @@ class SimpleRNN(SimpleRecurrence, _SequenceLayer):
     """
 
     rnn: nn.RNN
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        seed: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            activation,
-            None,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            activity_regularizer=activity_regularizer,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            **kwargs,
-        )
 
     def _make_core(self, features: int) -> nn.Module:
         return nn.RNN(
@@ -309,7 +212,6 @@ class LSTM(LSTMRecurrence, _SequenceLayer):
         kernel_regularizer: A penalty on the kernel.
         recurrent_regularizer: A penalty on the recurrent kernel.
         bias_regularizer: A penalty on the bias.
-        activity_regularizer: A penalty on the output.
         kernel_constraint: Applied to the kernel after each update.
         recurrent_constraint: Applied to the recurrent kernel after each update.
         bias_constraint: Applied to the bias after each update.
@@ -323,8 +225,10 @@ class LSTM(LSTMRecurrence, _SequenceLayer):
         stateful: Whether each batch starts from the states that the last one ended with.
         unroll: Accepted for Keras's sake.
         use_cudnn: `False` runs the plain loop of steps even where torch's kernel fits.
-        **kwargs: Those of `Layer`, and `zero_output_for_mask`, whether a masked step's output is
-            zero rather than that of the step before.
+        zero_output_for_mask: Whether a masked step's output is zero rather than that of the step
+            before.
+        activity_regularizer: A penalty on the output.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of features unknown.
@@ -335,62 +239,6 @@ class LSTM(LSTMRecurrence, _SequenceLayer):
     """
 
     lstm: nn.LSTM
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: Any = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        use_cudnn: Any = "auto",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            activity_regularizer=activity_regularizer,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            use_cudnn=use_cudnn,
-            **kwargs,
-        )
-        self.unit_forget_bias = unit_forget_bias
 
     def _make_core(self, features: int) -> nn.Module:
         return nn.LSTM(
@@ -416,30 +264,9 @@ class GRU(GRURecurrence, _SequenceLayer):
         activation: Of the candidate. Any but tanh runs step by step.
         recurrent_activation: Of the gates.
         use_bias: Whether to add a learned offset.
-        kernel_initializer: Fills the kernel, which meets the inputs.
-        recurrent_initializer: Fills the recurrent kernel, which meets the state.
-        bias_initializer: Fills the bias.
-        kernel_regularizer: A penalty on the kernel.
-        recurrent_regularizer: A penalty on the recurrent kernel.
-        bias_regularizer: A penalty on the bias.
-        activity_regularizer: A penalty on the output.
-        kernel_constraint: Applied to the kernel after each update.
-        recurrent_constraint: Applied to the recurrent kernel after each update.
-        bias_constraint: Applied to the bias after each update.
-        dropout: The part of the inputs' features to drop, the same at all steps.
-        recurrent_dropout: The part of the state to drop on its way into the recurrent
-            kernel, the same at all steps. Above zero, training runs step by step, slowly.
-        seed: Makes the dropout repeatable.
-        return_sequences: Whether to give all outputs rather than the last.
-        return_state: Whether to give the last states as well.
-        go_backwards: Whether to run from the last step to the first; outputs come in that order.
-        stateful: Whether each batch starts from the states that the last one ended with.
-        unroll: Accepted for Keras's sake.
         reset_after: Whether the reset gate comes after the product with the recurrent kernel
             (torch's and cuDNN's GRU), or before it (a slower loop).
-        use_cudnn: `False` runs the plain loop of steps even where torch's kernel fits.
-        **kwargs: Those of `Layer`, and `zero_output_for_mask`, whether a masked step's output is
-            zero rather than that of the step before.
+        **options: Those of `LSTM` on weights, dropout and time, and those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of features unknown.
@@ -450,62 +277,6 @@ class GRU(GRURecurrence, _SequenceLayer):
     """
 
     gru: nn.GRU
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: Any = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        reset_after: bool = True,
-        use_cudnn: Any = "auto",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            activity_regularizer=activity_regularizer,
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            use_cudnn=use_cudnn,
-            **kwargs,
-        )
-        self.reset_after = reset_after
 
     def _make_core(self, features: int) -> nn.Module:
         return nn.GRU(
