@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         schedules,
         transfer,
         tree,
+        tta,
         utils,
     )
 
@@ -64,6 +65,7 @@ _LAZY = (
     "schedules",
     "transfer",
     "tree",
+    "tta",
     "utils",
 )
 
@@ -107,6 +109,7 @@ __all__ = [
     "schedules",
     "transfer",
     "tree",
+    "tta",
     "utils",
     "version",
 ]

@@ -28,7 +28,7 @@ RANKS = [
     {"graph"},
     {"ops"},
     {"layers"},
-    {"callbacks", "data", "saving"},
+    {"callbacks", "data", "saving", "tta"},
     {"training"},
     {"models"},
     {"applications", "backend", "datasets", "mixed_precision", "transfer", "utils"},

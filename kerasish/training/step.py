@@ -15,6 +15,7 @@ from kerasish.training.objective import Objective
 from kerasish.training.placement import autocast, input_caster
 from kerasish.training.recipe import Recipe
 from kerasish.training.tracker import Kept
+from kerasish.tta import BoundViews
 
 Step = Callable[[Any, Any, Any], Kept]
 
@@ -27,13 +28,19 @@ class StepPlan:
         recipe: What `compile` decided.
         objective: Its resolved losses, `None` for prediction.
         device: Where it computes.
+        views: What to show the model of each batch, and average; `None` for the batch itself.
     """
 
     def __init__(
-        self, model: Any, recipe: Recipe, objective: Objective | None, device: torch.device
+        self,
+        model: Any,
+        recipe: Recipe,
+        objective: Objective | None,
+        device: torch.device,
+        views: BoundViews | None = None,
     ) -> None:
         self.model, self.recipe = model, recipe
-        self.objective, self.device = objective, device
+        self.objective, self.device, self.views = objective, device, views
         weights = model.keras_weights()
         self.penalised = [w for w in weights if w.regularizer is not None and w.trainable]
         self.constrained = [w for w in weights if w.constraint is not None and w.trainable]
@@ -59,6 +66,7 @@ class StepPlan:
         recipe, model = self.recipe, self.model
         return (
             recipe.precision == "float32"
+            and self.views is None
             and not self.is_shared
             and self._on_all_gpus is None
             and recipe.accumulate_steps == 1
@@ -77,9 +85,12 @@ class StepPlan:
         """The model's outputs and their masks, under the recipe's precision."""
         x = self.cast(x)
         with autocast(self.recipe, self.device):
-            if self._on_all_gpus is not None:
-                return self._on_all_gpus(x)
-            return self._call(self.model, x)
+            return self._run(x) if self.views is None else self.views(self._run, x)
+
+    def _run(self, x: Any) -> tuple[Any, Any]:
+        if self._on_all_gpus is not None:
+            return self._on_all_gpus(x)
+        return self._call(self.model, x)
 
     def _call(self, model: Any, x: Any) -> tuple[Any, Any]:
         if self.has_masks:
@@ -269,6 +280,18 @@ def make_test_step(plan: StepPlan) -> Step:
         return loss, y_pred, y, weight, None
 
     return plain_step
+
+
+def make_predict_step(plan: StepPlan) -> Callable[[Any], Any]:
+    """The function that gives the outputs for one batch."""
+    model, views = plan.model, plan.views
+    if not model.overrides("predict_step"):
+        return model.shortest_forward() if plan.is_plain else lambda x: plan.run_model(x)[0]
+
+    def own(x: Any) -> Any:
+        return model.predict_step((x,))
+
+    return own if views is None else lambda x: views(lambda view: (own(view), None), x)[0]
 
 
 def detached(value: Any) -> Any:

@@ -31,9 +31,15 @@ from kerasish.training.session import (
     random_state_kept_on_error,
     unpack_validation,
 )
-from kerasish.training.step import StepPlan, make_test_step, make_train_step
+from kerasish.training.step import (
+    StepPlan,
+    make_predict_step,
+    make_test_step,
+    make_train_step,
+)
 from kerasish.training.targets import class_tables, class_weigher, target_preparer
 from kerasish.training.tracker import Tracker
+from kerasish.tta import BoundViews, bind_views
 
 
 class Trainer(BatchMethods):
@@ -177,13 +183,18 @@ class Trainer(BatchMethods):
     # Planning
 
     def _plan(
-        self, feed: Feed, class_weight: Any = None, *, training: bool = False
+        self,
+        feed: Feed,
+        class_weight: Any = None,
+        *,
+        training: bool = False,
+        views: BoundViews | None = None,
     ) -> tuple[StepPlan, Tracker]:
         """Place the model, try a few rows, resolve losses and metrics, prepare the targets."""
         recipe = self._require_compiled("fit" if training else "evaluate")
         model: Any = self
         device = place_model(model, recipe)
-        probing = StepPlan(model, recipe, None, device)
+        probing = StepPlan(model, recipe, None, device, views)
         try:
             fit_inputs(model, feed)
             build(probing, feed)
@@ -385,26 +396,30 @@ class Trainer(BatchMethods):
             floats=recipe.floats,
         )
 
-    def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
+    def _run_test(
+        self, passes: loop.Passes, listeners: CallbackList, views: BoundViews | None = None
+    ) -> dict[str, Any]:
         """Evaluate one pass. Returns the logs."""
         self.reset_metrics()
         self.eval()  # type: ignore[attr-defined]
         logs: dict[str, Any] = {}
         try:
             listeners.on_test_begin()
-            logs = self._test_logs(passes, listeners)
+            logs = self._test_logs(passes, listeners, views)
         finally:
             listeners.on_test_end(logs)
         return logs
 
-    def _test_logs(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
+    def _test_logs(
+        self, passes: loop.Passes, listeners: CallbackList, views: BoundViews | None
+    ) -> dict[str, Any]:
         batches = passes.next_epoch()
         if self._tests_itself:
             with torch.no_grad():
                 return loop.custom_epoch(self, batches, "test", listeners)[1]
         assert self._recipe is not None
         assert self._objective is not None
-        plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device())
+        plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device(), views)
         tracker = Tracker(self._objective)
         if passes.window is None:
             tracker.size_window(*_sample_of(passes.feed))
@@ -446,6 +461,8 @@ class Trainer(BatchMethods):
             verbose: As in `fit`.
             sample_weight: A factor on the loss for each row.
             steps: Batches to use; by default, one pass.
+        *,
+        tta: Any = None,
             callbacks: Callbacks; their `on_test_…` hooks are called.
             return_dict: Whether to return a dict by name.
 
@@ -458,16 +475,20 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
+            tta: Views of each sample to average the outputs over, as in `predict`.
         parallel.begin(recipe.data_parallel, recipe.torch_device())
         feed = self._test_feed(x, y, sample_weight, batch_size)
         tracker = None
         if not self._tests_itself:
-            _, tracker = self._plan(feed)
+            _, tracker = self._plan(feed, views=views)
         passes = loop.Passes(feed, steps, restarts=True)
         listeners = CallbackList(
             callbacks,
             add_progbar=verbose != 0,
             model=self,
+        views = bind_views(tta, self)
+        if views is not None and self._tests_itself:
+            raise ValueError("evaluate: `tta` cannot reach into a test_step of the model's own.")
             params={
                 "steps": passes.num_batches,
                 "verbose": verbose,
@@ -477,7 +498,7 @@ class Trainer(BatchMethods):
             },
         )
         with guarded("evaluate", recipe, self, feed.batch_size):  # type: ignore[arg-type]
-            logs = self._run_test(passes, listeners)
+            logs = self._run_test(passes, listeners, views)
         if return_dict:
             return logs
         values = list(logs.values())
@@ -500,9 +521,11 @@ class Trainer(BatchMethods):
             steps: Batches to use; by default, one pass.
             callbacks: Callbacks; their `on_predict_…` hooks are called.
 
+        *,
+        tta: Any = None,
         Returns:
             A NumPy array with one row for each input row; a structure of them where the model's
-            output is one.
+            output is one. `(mean, spread)` of these where `tta` has `spread=True`.
         """
         model: Any = self
         check_count("steps", steps)
@@ -511,6 +534,8 @@ class Trainer(BatchMethods):
         feed = make_feed(x, batch_size=batch_size, device=device, floats=recipe.floats)
         fit_inputs(model, feed)
         passes = loop.Passes(feed, steps, restarts=True)
+            tta: Views of each sample to average the outputs over: `"ten_crop"`,
+                `"multi_scale_ten_crop"`, `"flips"`, `"monte_carlo_dropout"`, or `kerasish.tta`'s.
         listeners = CallbackList(
             callbacks,
             add_progbar=verbose != 0,
@@ -518,11 +543,8 @@ class Trainer(BatchMethods):
             params={"steps": passes.num_batches, "verbose": verbose, "metrics": [], "epochs": 1},
         )
         model.eval()
-        plan = StepPlan(model, recipe, None, device)
-        if self.overrides("predict_step"):
-            step: Any = lambda x: self.predict_step((x,))  # noqa: E731
-        else:
-            step = model.shortest_forward() if plan.is_plain else lambda x: plan.run_model(x)[0]
+        plan = StepPlan(model, recipe, None, device, bind_views(tta, model, keeps_spread=True))
+        step = make_predict_step(plan)
         try:
             listeners.on_predict_begin()
             with guarded("predict", recipe, model, feed.batch_size):

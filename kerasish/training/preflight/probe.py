@@ -53,10 +53,9 @@ def first_rows(model: Any, feed: Feed) -> tuple[Any, Any, Any]:
 
 def run(plan: StepPlan, x: Any, *, graph: bool = False) -> Any:
     """The outputs for some rows; never through `torch.compile`, which would compile for them."""
+    x = plan.cast(x) if plan.views is None else plan.views.first(plan.cast(x))
     with torch.set_grad_enabled(graph), autocast(plan.recipe, plan.device):
-        if plan.has_masks:
-            return plan.model.forward_with_masks(plan.cast(x))[0]
-        return plan.model(plan.cast(x))
+        return plan.model.forward_with_masks(x)[0] if plan.has_masks else plan.model(x)
 
 
 @contextmanager
