@@ -451,6 +451,8 @@ class Trainer(BatchMethods):
         steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
+        *,
+        tta: Any = None,
     ) -> Any:
         """Compute loss and metrics on data, in evaluation mode.
 
@@ -461,10 +463,9 @@ class Trainer(BatchMethods):
             verbose: As in `fit`.
             sample_weight: A factor on the loss for each row.
             steps: Batches to use; by default, one pass.
-        *,
-        tta: Any = None,
             callbacks: Callbacks; their `on_test_…` hooks are called.
             return_dict: Whether to return a dict by name.
+            tta: Views of each sample to average the outputs over, as in `predict`.
 
         Returns:
             The loss, or `[loss, *metrics]`, or a dict of them.
@@ -475,7 +476,9 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
-            tta: Views of each sample to average the outputs over, as in `predict`.
+        views = bind_views(tta, self)
+        if views is not None and self._tests_itself:
+            raise ValueError("evaluate: `tta` cannot reach into a test_step of the model's own.")
         parallel.begin(recipe.data_parallel, recipe.torch_device())
         feed = self._test_feed(x, y, sample_weight, batch_size)
         tracker = None
@@ -486,9 +489,6 @@ class Trainer(BatchMethods):
             callbacks,
             add_progbar=verbose != 0,
             model=self,
-        views = bind_views(tta, self)
-        if views is not None and self._tests_itself:
-            raise ValueError("evaluate: `tta` cannot reach into a test_step of the model's own.")
             params={
                 "steps": passes.num_batches,
                 "verbose": verbose,
@@ -511,6 +511,8 @@ class Trainer(BatchMethods):
         verbose: Any = "auto",
         steps: int | None = None,
         callbacks: Any = None,
+        *,
+        tta: Any = None,
     ) -> Any:
         """Compute the outputs for data, in evaluation mode.
 
@@ -520,9 +522,9 @@ class Trainer(BatchMethods):
             verbose: As in `fit`.
             steps: Batches to use; by default, one pass.
             callbacks: Callbacks; their `on_predict_…` hooks are called.
+            tta: Views of each sample to average the outputs over: `"ten_crop"`,
+                `"multi_scale_ten_crop"`, `"flips"`, `"monte_carlo_dropout"`, or `kerasish.tta`'s.
 
-        *,
-        tta: Any = None,
         Returns:
             A NumPy array with one row for each input row; a structure of them where the model's
             output is one. `(mean, spread)` of these where `tta` has `spread=True`.
@@ -534,8 +536,6 @@ class Trainer(BatchMethods):
         feed = make_feed(x, batch_size=batch_size, device=device, floats=recipe.floats)
         fit_inputs(model, feed)
         passes = loop.Passes(feed, steps, restarts=True)
-            tta: Views of each sample to average the outputs over: `"ten_crop"`,
-                `"multi_scale_ten_crop"`, `"flips"`, `"monte_carlo_dropout"`, or `kerasish.tta`'s.
         listeners = CallbackList(
             callbacks,
             add_progbar=verbose != 0,
