@@ -24,6 +24,8 @@ class Status:
         elapsed: Seconds since the first batch began.
         left: Seconds to go, `None` if unknown.
         values: Names and numbers, in order.
+        counted: What stands for `done/total` where steps are not what is counted.
+        widest: Columns that the bar takes at most.
     """
 
     title: str
@@ -32,6 +34,8 @@ class Status:
     elapsed: float
     left: float | None
     values: Values
+    counted: str | None = None
+    widest: int = WIDEST_BAR
 
 
 def live_line(
@@ -43,13 +47,7 @@ def live_line(
     bar_wanted: bool = True,
 ) -> str:
     """One line of at most `width` columns: the bar gives way first, then the last metrics."""
-    if status.total is None:
-        counted = (
-            f"{status.done} {'step' if status.done == 1 else 'steps'}  {clock(status.elapsed)}"
-        )
-    else:
-        time = clock(status.elapsed) if status.left is None else f"ETA {clock(status.left)}"
-        counted = f"{status.done:>{len(str(status.total))}}/{status.total}  {time}"
+    counted = _counted(status)
     texts = [f"{name} {number(value)}" for name, value in status.values]
     fixed = cells(status.title) + 2 + cells(counted)
     kept = _that_fit(texts, width - fixed)
@@ -60,11 +58,20 @@ def live_line(
         line = (
             status.title
             + " "
-            + bar(status.done / status.total, min(WIDEST_BAR, room // 5 * 5), color, ascii_only)
+            + bar(status.done / status.total, min(status.widest, room // 5 * 5), color, ascii_only)
         )
         line += "  "
-    line += "  ".join([counted, *kept])
+    line = (line + "  ".join([counted, *kept])).lstrip()
     return line if cells(line) <= width or color else _cut(line, width)
+
+
+def _counted(status: Status) -> str:
+    if status.total is None:
+        steps = f"{status.done} {'step' if status.done == 1 else 'steps'}"
+        return f"{status.counted or steps}  {clock(status.elapsed)}"
+    time = clock(status.elapsed) if status.left is None else f"ETA {clock(status.left)}"
+    steps = f"{status.done:>{len(str(status.total))}}/{status.total}"
+    return f"{status.counted or steps}  {time}"
 
 
 def bar(fraction: float, width: int, color: bool = False, ascii_only: bool = False) -> str:

@@ -15,6 +15,7 @@ from kerasish.custom_objects import (
 from kerasish.layers.feature_space import FeatureSpace
 from kerasish.models.diagram import model_to_dot, plot_model
 from kerasish.utils.batches import Batches
+from kerasish.utils.cached_file import get_file
 from kerasish.utils.image_folder import image_dataset_from_directory
 from kerasish.utils.images import array_to_img, img_to_array, load_img, save_img
 from kerasish.utils.labels import (
@@ -23,6 +24,7 @@ from kerasish.utils.labels import (
     to_categorical,
     unpack_x_y_sample_weight,
 )
+from kerasish.utils.progbar import Progbar
 from kerasish.utils.py_dataset import PyDataset
 from kerasish.utils.sequences import pad_sequences, timeseries_dataset_from_array
 from kerasish.utils.splitting import split_dataset
@@ -34,6 +36,7 @@ __all__ = [
     "Batches",
     "CustomObjectScope",
     "FeatureSpace",
+    "Progbar",
     "PyDataset",
     "Sequence",
     "array_to_img",
@@ -41,6 +44,7 @@ __all__ = [
     "custom_object_scope",
     "deserialize_keras_object",
     "get_custom_objects",
+    "get_file",
     "get_registered_name",
     "get_registered_object",
     "image_dataset_from_directory",

@@ -31,8 +31,6 @@ MISSING: dict[str, dict[str, str]] = {
         "Config": MACHINERY,
         "get_source_inputs": "model.inputs",
         "audio_dataset_from_directory": LATER,
-        "Progbar": LATER,
-        "get_file": LATER,
         "disable_interactive_logging": "fit(verbose=) decides",
         "enable_interactive_logging": "fit(verbose=) decides",
         "is_interactive_logging_enabled": "fit(verbose=) decides",
