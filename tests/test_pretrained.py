@@ -1,9 +1,8 @@
 """Pretrained weights: files that the tests make, where torch hub looks, or on loopback."""
 
-import functools
+import dataclasses
 import hashlib
-import http.server
-import threading
+import io
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ from torch.testing import assert_close
 from kerasish import applications
 from kerasish.applications.backbone import Backbone
 from kerasish.applications.pretrained import fit_positions, load_backbone
+from kerasish.utils import download as downloader
+from tests.loopback import loopback, names
 
 torchvision = pytest.importorskip("torchvision")
 
@@ -34,22 +35,19 @@ def hub(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def server(tmp_path):
-    """A folder and the address at which loopback serves it."""
-    folder = tmp_path / "served"
-    folder.mkdir()
+def web(monkeypatch):
+    monkeypatch.setattr(downloader, "PAUSE", 0.0)
+    with loopback() as web:
+        yield web
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format, *args):
-            pass
 
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
-        thread = threading.Thread(target=served.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{served.server_port}"
-        served.shutdown()
-        thread.join()
+def serve(web, network):
+    """Offer a network's weights under a name with their hash."""
+    stream = io.BytesIO()
+    torch.save(network.state_dict(), stream)
+    name = f"w-{hashlib.sha256(stream.getvalue()).hexdigest()[:8]}.pth"
+    web.files[name], web.tags[name] = stream.getvalue(), '"v1"'
+    return name
 
 
 def squeezenet(**kwargs):
@@ -96,54 +94,64 @@ def test_another_number_of_classes_keeps_the_backbone_and_renews_the_head(networ
     assert_close(backbone(IMAGES), network.features(IMAGES))
 
 
-def test_a_download_is_checked_and_kept(network, hub, server, capfd):
-    folder, address = server
-    torch.save(network.state_dict(), folder / "w.pth")
-    digest = hashlib.sha256((folder / "w.pth").read_bytes()).hexdigest()[:8]
-    (folder / "w.pth").rename(folder / f"w-{digest}.pth")
+def test_a_download_is_checked_and_kept(network, hub, web, capsys):
+    name = serve(web, network)
 
-    model = squeezenet(weights=f"{address}/w-{digest}.pth")
-    (folder / f"w-{digest}.pth").unlink()
-    again = squeezenet(weights=f"{address}/w-{digest}.pth")
+    model = squeezenet(weights=web.url(name))
+    again = squeezenet(weights=web.url(name))
 
-    assert "100.0%" in capfd.readouterr().err
-    assert [file.name for file in hub.iterdir()] == [f"w-{digest}.pth"]
+    assert f"Downloading {name}" in capsys.readouterr().out
+    assert names(hub) == [name]
+    assert len(web.asked) == 1
     assert_close(model(IMAGES), network(IMAGES).softmax(-1))
     assert_close(again(IMAGES), model(IMAGES))
 
 
-def test_a_download_with_another_hash_leaves_nothing_behind(network, hub, server):
-    folder, address = server
-    torch.save(network.state_dict(), folder / "w-00000000.pth")
+def test_torchvisions_address_is_asked_for_weights_by_name(network, hub, web, monkeypatch):
+    enum = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+    name = serve(web, network)
+    served = dataclasses.replace(enum.value, url=web.url(name))
+    monkeypatch.setattr(enum, "_value_", served)
 
-    with pytest.raises(ConnectionError, match="invalid hash value"):
-        squeezenet(weights=f"{address}/w-00000000.pth")
+    model = squeezenet(weights="imagenet")
 
-    assert list(hub.iterdir()) == []
-
-
-def test_a_truncated_download_leaves_nothing_behind(network, hub, server):
-    folder, address = server
-    torch.save(network.state_dict(), folder / "w.pth")
-    whole = (folder / "w.pth").read_bytes()
-    digest = hashlib.sha256(whole).hexdigest()[:8]
-    (folder / f"w-{digest}.pth").write_bytes(whole[: len(whole) // 2])
-
-    with pytest.raises(ConnectionError, match="could not be downloaded"):
-        squeezenet(weights=f"{address}/w-{digest}.pth")
-
-    assert list(hub.iterdir()) == []
+    assert names(hub) == [name]
+    assert_close(model(IMAGES), network(IMAGES).softmax(-1))
 
 
-def test_without_network_the_message_says_which_file_goes_where(hub, server):
-    _, address = server
+def test_a_download_that_broke_off_goes_on_in_the_next_call(network, hub, web):
+    name = serve(web, network)
+    web.cuts = [1_000_000, 0, 0, 0]
+    total = len(web.files[name])
 
+    with pytest.raises(ConnectionError, match=f"ended after 1,000,000 of {total:,} bytes"):
+        squeezenet(weights=web.url(name))
+    model = squeezenet(weights=web.url(name))
+
+    assert web.asked[-1] == (name, "bytes=1000000-")
+    assert names(hub) == [name]
+    assert_close(model(IMAGES), network(IMAGES).softmax(-1))
+
+
+@pytest.mark.parametrize("damage", ["another file", "half the file"])
+def test_a_download_with_another_hash_leaves_nothing_behind(damage, network, hub, web):
+    name = serve(web, network)
+    web.files[name] = b"<html>" if damage == "another file" else web.files[name][:1000]
+
+    with pytest.raises(ValueError, match=rf"^SqueezeNet1_1: .*sha256 {name[2:10]} was expected"):
+        squeezenet(weights=web.url(name))
+
+    assert names(hub) == []
+
+
+def test_without_network_the_message_says_which_file_goes_where(hub, web):
     with pytest.raises(ConnectionError) as caught:
-        squeezenet(weights=f"{address}/gone-12345678.pth")
+        squeezenet(weights=web.url("gone-12345678.pth"))
 
     text = str(caught.value)
-    assert "Put the file gone-12345678.pth" in text
-    assert str(hub) in text
+    assert text.startswith("SqueezeNet1_1: gone-12345678.pth could not be downloaded from http://")
+    assert f"put it here: {hub / 'gone-12345678.pth'} (Or give the file's path" in text
+    assert names(hub) == []
 
 
 def test_weights_that_do_not_fit_are_named_briefly(network, tmp_path):

@@ -8,7 +8,6 @@ import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from kerasish.applications.backbone import Backbone
 from kerasish.describe import describe, suggest
 from kerasish.saving.tensors import read_tensors
+from kerasish.utils.download import download
 
 State = dict[str, Tensor]
 
@@ -40,7 +40,8 @@ def read_weights(name: str, architecture: str, weights: Any) -> State | None:
         weights: `None`, `"imagenet"`, torchvision's enum or its name, a path or an address.
 
     Raises:
-        ValueError: If the name is unknown, or the file holds no weights.
+        ValueError: If the name is unknown, the file holds no weights, or a download has not the
+            hash in its name.
         FileNotFoundError: If there is no such file.
         ConnectionError: If a download fails; the message says which file to put where.
     """
@@ -77,22 +78,19 @@ def _find_weights(name: str, architecture: str, weights: Any) -> Any:
 
 
 def _download(name: str, url: str) -> State:
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = Path(urlparse(url).path).name
-    try:
-        if not (folder / file).exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            found = _HASHED.search(file)
-            prefix = found[0][1:-1] if found else None
-            torch.hub.download_url_to_file(url, str(folder / file), hash_prefix=prefix)
-    except (URLError, OSError, RuntimeError) as error:
-        if isinstance(error, HTTPError):
-            error.close()  # it is the open answer of the server, too
-        raise ConnectionError(
-            f"{name}: the weights could not be downloaded ({error}). Put the file {file} (from "
-            f"{url}) into {folder}, or give its path as `weights=`, or pass weights=None."
-        ) from error
-    return _read_file(name, folder / file)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    if not path.exists():
+        found = _HASHED.search(file)
+        digits = found[0][1:-1] if found else None
+        algorithm = "sha256" if found else "auto"
+        try:
+            download(url, path, file_hash=digits, hash_algorithm=algorithm)
+        except (ConnectionError, ValueError) as error:
+            raise type(error)(
+                f"{name}: {error} (Or give the file's path as `weights=`, or pass weights=None.)"
+            ) from error
+    return _read_file(name, path)
 
 
 def _read_file(name: str, path: Path) -> State:
