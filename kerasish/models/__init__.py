@@ -2,6 +2,7 @@
 
 from kerasish import saving as _saving
 from kerasish.models.clone import clone_model
+from kerasish.models.ensemble import Ensemble
 from kerasish.models.functional import Functional
 from kerasish.models.model import Model, ModuleModel
 from kerasish.models.saving import (
@@ -16,6 +17,7 @@ from kerasish.models.sequential import Sequential
 _saving.provide(load_model, load_weights, save_model, save_weights)
 
 __all__ = [
+    "Ensemble",
     "Functional",
     "Model",
     "ModuleModel",

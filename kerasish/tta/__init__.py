@@ -4,7 +4,7 @@ from kerasish.tta.bound import BoundViews, bind_views
 from kerasish.tta.crops import Flips, MultiScaleTenCrop, TenCrop
 from kerasish.tta.draws import Draws
 from kerasish.tta.dropout import MonteCarloDropout
-from kerasish.tta.mean import Mean
+from kerasish.tta.mean import Mean, kinds_of
 from kerasish.tta.views import Views
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "TenCrop",
     "Views",
     "bind_views",
+    "kinds_of",
 ]

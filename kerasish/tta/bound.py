@@ -34,7 +34,7 @@ class BoundViews:
     def __init__(self, views: Views, model: Any, keeps_spread: bool = False) -> None:
         self.model, self.keeps_spread = model, keeps_spread
         self._views = views.for_model(model)
-        self._kinds: list[OutputKind] | None = None
+        self._kinds: list[OutputKind] = []
         self._seen = 0  # rows of earlier batches
 
     def __call__(self, call: Callable[[Any], tuple[Any, Any]], x: Any) -> tuple[Any, Any]:
@@ -48,16 +48,16 @@ class BoundViews:
             The mean, or `(mean, spread)`; and the mask.
         """
         views = self._views
-        mean = Mean(views.average, self._kinds, type(views).__name__)
+        mean = Mean(views.average, type(views).__name__)
         masks: list[Any] = []
         for view in views.views(x, self._rows(x, counts=True)):
             with views.mode(self.model):
                 y_pred, mask = call(view)
-            mean.add(y_pred, keeps_spread=self.keeps_spread)
+            mean.add(y_pred, keeps_spread=self.keeps_spread, kinds=self._kinds)
+            self._kinds = mean.kinds  # the first batch tells for all
             masks = masks or [mask]
         if not masks:
             raise ValueError(f"{type(views).__name__}: there are no views to average.")
-        self._kinds = mean.kinds
         if self.keeps_spread:
             return (mean.result(), mean.spread()), masks[0]
         return mean.result(), masks[0]

@@ -228,8 +228,9 @@ def _pair(size: Any, owner: str) -> tuple[int, int]:
 
 def _input_size(model: Any, data_format: str | None, owner: str) -> tuple[int, int]:
     """Height and width of the images that a model takes."""
-    is_graph = model.__dict__.get("_output_structure") is not None
-    shapes = [tensor.shape for tensor in model.inputs] if is_graph else []
+    members = getattr(model, "members", [model])  # those of an Ensemble see the same images
+    graphs = [m for m in members if m.__dict__.get("_output_structure") is not None]
+    shapes = [tensor.shape for graph in graphs for tensor in graph.inputs]
     last = data_format == "channels_last"
     sizes = {tuple(s[1:3] if last else s[2:]) for s in shapes if len(s) == 4}
     if len(sizes) != 1 or None in next(iter(sizes)):

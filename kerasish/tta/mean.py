@@ -53,7 +53,6 @@ class Mean:
 
     Args:
         average: `"outputs"`, the numbers as they are, `"probabilities"` or `"logits"`.
-        kinds: What the outputs are, in their order, where an earlier batch has told.
         owner: Who asks, for messages.
 
     Raises:
@@ -67,35 +66,42 @@ class Mean:
         (tensor([2.]), tensor([1.]))
     """
 
-    def __init__(
-        self, average: str = "outputs", kinds: list[OutputKind] | None = None, owner: str = "Mean"
-    ) -> None:
+    def __init__(self, average: str = "outputs", owner: str = "Mean") -> None:
         self.average = check_averaged(average, owner)
         self.owner = owner
-        self.kinds = kinds
+        self.kinds: list[OutputKind] = []  # of the first prediction, and so of the mean
         self._like: Any = None
         self._means: list[Tensor] = []
         self._squares: list[Tensor] = []
         self._weight = 0.0
 
-    def add(self, y_pred: Any, weight: float = 1.0, *, keeps_spread: bool = True) -> None:
+    def add(
+        self,
+        y_pred: Any,
+        weight: float = 1.0,
+        *,
+        keeps_spread: bool = True,
+        kinds: list[OutputKind] | None = None,
+    ) -> None:
         """Take in one more prediction.
 
         Args:
             y_pred: A tensor, or a structure of tensors.
             weight: How much it counts.
             keeps_spread: Whether `spread` will be asked for.
+            kinds: What these outputs are, as `kinds_of` tells, which looks at them by default.
         """
-        values = self._to_averaged(list(leaves(y_pred)))
+        values = self._to_averaged(list(leaves(y_pred)), kinds)
         if self._like is None:
             self._like = y_pred
             self._means = [torch.zeros_like(value) for value in values]
             self._squares = [torch.zeros_like(value) for value in values] if keeps_spread else []
         self._weight += weight
+        share = weight / self._weight if weight else 0.0
         # Welford's way: equal predictions have exactly themselves as mean, and no spread.
         for i, value in enumerate(values):
             delta = value - self._means[i]
-            self._means[i] = self._means[i] + delta * (weight / self._weight)
+            self._means[i] = self._means[i] + delta * share
             if self._squares:
                 self._squares[i] = self._squares[i] + weight * delta * (value - self._means[i])
 
@@ -114,7 +120,7 @@ class Mean:
 
         return map_leaves(take, self._like)
 
-    def _to_averaged(self, outputs: list[Tensor]) -> list[Tensor]:
+    def _to_averaged(self, outputs: list[Tensor], kinds: list[OutputKind] | None) -> list[Tensor]:
         for output in outputs:
             if not output.is_floating_point():
                 raise ValueError(
@@ -124,17 +130,16 @@ class Mean:
         wide = [output.float() if output.dtype.itemsize < 4 else output for output in outputs]
         if self.average == "outputs":
             return wide
-        if self.kinds is None:
-            self.kinds = [_kind_of(output, self.owner) for output in outputs]
+        kinds = kinds or kinds_of(outputs, self.owner)
+        self.kinds = self.kinds or kinds
         convert = _probabilities if self.average == "probabilities" else _logits
-        parts = zip(outputs, wide, self.kinds, strict=True)
+        parts = zip(outputs, wide, kinds, strict=True)
         return [convert(output, value, kind) for output, value, kind in parts]
 
     def _from_averaged(self, means: list[Tensor]) -> Iterator[Tensor]:
         if self.average == "outputs":
             yield from means
             return
-        assert self.kinds is not None
         for mean, kind in zip(means, self.kinds, strict=True):
             is_probability = self.average == "probabilities"
             if is_probability == kind.is_probability:
@@ -143,7 +148,22 @@ class Mean:
                 yield _activated(mean, kind) if kind.is_probability else _log(mean, kind)
 
 
+def kinds_of(outputs: list[Tensor], owner: str = "Mean") -> list[OutputKind]:
+    """Whether outputs are logits or probabilities, and of what.
+
+    Args:
+        outputs: What a model gave for a batch, one tensor for each output.
+        owner: Who asks, for messages.
+
+    Raises:
+        ValueError: If that cannot be told.
+    """
+    return [_kind_of(output, owner) for output in outputs]
+
+
 def _kind_of(output: Tensor, owner: str) -> OutputKind:
+    if output.is_meta:  # only its shape will be asked for
+        return OutputKind("softmax", False, -1)
     known = getattr(output, "_logits_of", None)
     is_one = output.dim() == 1 or output.shape[-1] == 1
     if known == "sigmoid":

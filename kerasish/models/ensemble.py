@@ -1,0 +1,163 @@
+"""Ensemble: several networks that answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+from torch import nn
+
+from kerasish.data.arrays import leaves
+from kerasish.describe import describe
+from kerasish.graph.symbolic import SymbolicTensor
+from kerasish.models.model import Model, ModuleModel
+from kerasish.tta import Mean, kinds_of
+from kerasish.tta.mean import OutputKind, check_averaged
+
+
+class Ensemble(Model):
+    """Several models as one, whose output is the mean of theirs.
+
+    It predicts, evaluates, trains (all members at once), and is saved with its members, which are
+    `ensemble.members`.
+
+    Shapes:
+        input: as the members take it
+        output: as each member gives it
+
+    Args:
+        models: Models or torch modules that take the same inputs; their outputs must be of one
+            shape.
+        weights: How much each member counts; equally by default.
+        average: What is averaged: `"outputs"`, the numbers that the members give,
+            `"probabilities"` or `"logits"`; see `kerasish.tta.Mean`. With the last two, some
+            members may give logits and others probabilities; the result is what the first gives.
+        name: The model's name.
+        trainable: `False` freezes all members.
+
+    Raises:
+        TypeError: If a member is no module.
+        ValueError: If there are none, if weights do not fit, or outputs differ in shape.
+
+    Example:
+        >>> from kerasish import Input, Sequential, layers
+        >>> members = [Sequential([Input((4,)), layers.Dense(2)]) for _ in range(3)]
+        >>> Ensemble(members).predict([[1.0, 2.0, 3.0, 4.0]], verbose=0).shape
+        (1, 2)
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        weights: Sequence[float] | None = None,
+        average: str = "outputs",
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name)
+        members = [_as_model(member) for member in _listed(models)]
+        self.members = nn.ModuleList(members)
+        self.member_weights = _checked_weights(weights, len(members))
+        self.average = check_averaged(average, "Ensemble")
+        self.takes_integers = members[0].takes_integers
+        self._call_shapes = next((m._call_shapes for m in members if m._call_shapes), None)
+        self._kinds: dict[int, list[OutputKind]] = {}
+        self._check_shapes([_known_shapes(member) for member in members])
+        if all(layer.built for layer in self.sublayers()):
+            self._finish_build()
+        if not trainable:
+            self.trainable = False
+
+    def forward(self, *inputs: Any) -> Any:
+        """The mean of the members' outputs."""
+        outputs = [member(*inputs) for member in self.members]
+        flat = [list(leaves(y_pred)) for y_pred in outputs]
+        self._check_shapes([[tuple(t.shape) for t in tensors] for tensors in flat])
+        mean = Mean(self.average, "Ensemble")
+        for i, (y_pred, tensors) in enumerate(zip(outputs, flat, strict=True)):
+            kinds = self._kinds_of(i, tensors)
+            mean.add(y_pred, self.member_weights[i], keeps_spread=False, kinds=kinds)
+        return mean.result()
+
+    def fit_inputs(self, x: Any) -> Any:
+        """Data as the first member takes it."""
+        adjust = getattr(self.members[0], "fit_inputs", None)
+        return x if adjust is None else adjust(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """The members, and how they are averaged."""
+        return {
+            "models": list(self.members),
+            "weights": self.member_weights,
+            "average": self.average,
+            "name": self.name,
+            "trainable": self._trainable,
+        }
+
+    def _kinds_of(self, index: int, outputs: list[Any]) -> list[OutputKind] | None:
+        """What a member's outputs are; its first batch tells."""
+        if self.average == "outputs":
+            return None
+        kinds = self._kinds.get(index) or kinds_of(outputs, f"Ensemble, member {index}")
+        if not outputs[0].is_meta:
+            self._kinds[index] = kinds
+        return kinds
+
+    def _check_shapes(self, shapes: list[Any]) -> None:
+        known = [(i, shape) for i, shape in enumerate(shapes) if shape is not None]
+        for i, shape in known[1:]:
+            if shape != known[0][1]:
+                first = known[0][0]
+                raise ValueError(
+                    f"Ensemble: members must give outputs of one shape, but member {first} "
+                    f'("{self.members[first].name}") gives {_short(known[0][1])}, and member {i} '
+                    f'("{self.members[i].name}") {_short(shape)}.'
+                )
+
+
+def _listed(models: Any) -> list[Any]:
+    if isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList):
+        raise TypeError(f"Ensemble: pass a list of models, got {describe(models)}.")
+    members = list(models)
+    if not members:
+        raise ValueError("Ensemble: there are no models to average.")
+    return members
+
+
+def _as_model(member: Any) -> Model:
+    if isinstance(member, Model):
+        return member
+    if not isinstance(member, nn.Module):
+        raise TypeError(
+            f"Ensemble: members must be models or torch modules, got {describe(member)}."
+        )
+    return ModuleModel(member)
+
+
+def _checked_weights(weights: Any, count: int) -> list[float]:
+    if weights is None:
+        return [1.0] * count
+    numbers = [float(w) for w in weights if isinstance(w, Real)]
+    if (
+        len(numbers) != len(weights)
+        or len(numbers) != count
+        or min(numbers) < 0
+        or not sum(numbers)
+    ):
+        raise ValueError(
+            f"Ensemble: `weights` must be {count} numbers of at least 0, one for each model, "
+            f"got {describe(weights)}."
+        )
+    return numbers
+
+
+def _known_shapes(member: Model) -> list[tuple] | None:
+    """The shapes of a member's outputs, where they are known before it is called."""
+    if member.__dict__.get("_output_structure") is None:
+        return None
+    return [tuple(t.shape) for t in member.outputs if isinstance(t, SymbolicTensor)]
+
+
+def _short(shapes: list[tuple]) -> Any:
+    return shapes[0] if len(shapes) == 1 else shapes
