@@ -19,8 +19,9 @@ from kerasish.applications.backbone import Backbone
 from kerasish.applications.catalogue import NAMES as _NAMES
 from kerasish.applications.catalogue import find as _find
 from kerasish.applications.catalogue import get, list
+from kerasish.applications.preprocessing import ImagePreprocessing
 
-__all__ = ["Application", "Backbone", "classics", "get", "list"]
+__all__ = ["Application", "Backbone", "ImagePreprocessing", "classics", "get", "list"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from kerasish.applications import images
 from kerasish.applications.assembly import assemble
 from kerasish.applications.pretrained import weights_enum
 from kerasish.describe import suggest
+from kerasish.models.bundle import decode
 
 _COMMON = {
     "include_top": True,
@@ -56,11 +57,17 @@ class Application:
     - `input_tensor`, `input_shape`: what the model sees; by default the size that the weights were
       trained on. Other numbers of channels need `weights=None`.
     - `pooling`: `"avg"` or `"max"` pools the map when there is no top.
-    - `classes`: other than the weights' own, the head is new and the backbone pretrained.
+    - `classes`: other than the weights' own, the head is new and the backbone pretrained. A list of
+      names stands for so many classes of these names.
     - `classifier_activation`: that of the head; `None` gives logits.
     - `include_preprocessing`: whether the model takes images from 0 to 255 and normalises them
       itself; as in Keras the default of the families EfficientNet, ConvNeXt and MobileNetV3.
     - `name`, and any further argument of torchvision's function, such as `dropout=0.5`.
+
+    The model takes raw images too: paths, PIL images and arrays of uint8 are made ready by
+    `model.preprocessing`. Arrays of floats must be so already, as `preprocess_input` makes them
+    (where `include_preprocessing` is set: from 0 to 255). `model.class_names` are those of the
+    weights while the head is theirs, and `model.freeze()` freezes all before the head.
 
     Args:
         name: Its name in the catalogue.
@@ -132,7 +139,8 @@ class Application:
         Returns:
             For each row a list of (index, name, score), best first.
         """
-        return images.decode(preds, self.weights.DEFAULT.meta["categories"], top, self.name)
+        names = self.weights.DEFAULT.meta["categories"]
+        return decode(preds, names, top, f"{self.name}.decode_predictions")
 
     def __getattr__(self, name: str) -> Application:
         # As in Keras: `applications.resnet50.ResNet50`.

@@ -10,11 +10,14 @@ from torch import Tensor
 
 from kerasish import activations, layers
 from kerasish.applications.backbone import Backbone
+from kerasish.applications.preprocessing import ImagePreprocessing
 from kerasish.applications.pretrained import load_backbone, read_weights, weights_enum
 from kerasish.config import image_data_format
 from kerasish.describe import describe
 from kerasish.graph.symbolic import is_symbolic, symbolic_leaves
 from kerasish.models import Model
+from kerasish.models.bundle import checked_names
+from kerasish.models.freezing import stages
 
 HEAD = "head"
 
@@ -28,15 +31,16 @@ def assemble(
     input_tensor: Any,
     input_shape: tuple[int | None, ...] | None,
     pooling: str | None,
-    classes: int,
+    classes: Any,
     classifier_activation: Any,
     include_preprocessing: bool,
     options: dict[str, Any],
     name: str | None = None,
 ) -> Model:
     """Make the model that an `Application` is asked for; the arguments are explained there."""
+    names, classes = (None, classes) if isinstance(classes, int) else _named(label, classes)
     _check(label, include_top, pooling, classes)
-    published = weights_enum(architecture).DEFAULT
+    published = _published(architecture, weights)
     inputs, x = _inputs(label, architecture, published, include_top, input_tensor, input_shape)
     is_last = image_data_format() == "channels_last"
     channels, *size = (x.shape[-1], *x.shape[1:3]) if is_last else x.shape[1:]
@@ -59,7 +63,55 @@ def assemble(
         outputs = _top(backbone, features, classes, classifier_activation, head_state)
     else:
         outputs = _pooled(label, features, pooling)
-    return Model(inputs, outputs, name=name or architecture)
+    model = Model(inputs, outputs, name=name or architecture)
+    if input_tensor is None:
+        model.preprocessing = _preprocessing(published, channels, size, include_preprocessing)
+    if names is not None:
+        model.class_names = names
+    elif include_top and state is not None and classes == len(published.meta["categories"]):
+        model.class_names = published.meta["categories"]
+    model.freeze_point = stages(model)[-2 if include_top else -1].name
+    return model
+
+
+def _named(name: str, classes: Any) -> tuple[list[str] | None, Any]:
+    """Class names, where they were given instead of a number, and how many there are."""
+    if isinstance(classes, str) or not hasattr(classes, "__len__"):
+        return None, classes
+    names = checked_names(classes) or []
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name}: `classes` names a class twice: {names}.")
+    return names, len(names)
+
+
+def _published(architecture: str, weights: Any) -> Any:
+    """The entry of torchvision's enum that tells how images are made ready."""
+    known = weights_enum(architecture)
+    if isinstance(weights, known):
+        return weights
+    short = str(weights).removeprefix(f"{known.__name__}.")
+    return known.__members__.get(short, known.DEFAULT)
+
+
+def _preprocessing(
+    published: Any, channels: int, size: list, is_inside: bool
+) -> ImagePreprocessing | None:
+    """What makes raw images ready; where the backbone normalises, they keep 0 to 255."""
+    if channels not in (1, 3, 4):
+        return None
+    transforms = published.transforms()
+    mean: Any = transforms.mean
+    std: Any = transforms.std
+    if channels != len(mean):
+        mean, std = ([sum(values) / len(values)] * channels for values in (mean, std))
+    return ImagePreprocessing(
+        None if None in size else (size[0], size[1]),
+        None if is_inside else mean,
+        None if is_inside else std,
+        interpolation=transforms.interpolation.value,
+        crop_fraction=transforms.crop_size[0] / transforms.resize_size[0],
+        channels=channels,
+    )
 
 
 def _check(name: str, include_top: bool, pooling: str | None, classes: int) -> None:

@@ -1,11 +1,10 @@
-"""Images made ready for pretrained weights, and their predictions put into words."""
+"""Images made ready for pretrained weights, by functions of the application."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from kerasish.config import floatx, image_data_format
@@ -40,30 +39,3 @@ def normalize(x: Any, weights: Any, data_format: str | None, name: str) -> Any:
     array = np.asarray(x)
     dtype = array.dtype if array.dtype.kind == "f" else floatx()
     return ((array / 255 - mean) / std).astype(dtype)
-
-
-def decode(
-    predictions: Any, categories: list[str], top: int, name: str
-) -> list[list[tuple[int, str, float]]]:
-    """The likeliest classes of each row as (index, name, score), best first.
-
-    Args:
-        predictions: `(batch, classes)`.
-        categories: The name of each class.
-        top: How many classes to name.
-        name: Who asks, for messages.
-
-    Raises:
-        ValueError: If the predictions have another number of classes.
-    """
-    scores = torch.as_tensor(predictions).detach().cpu()
-    if scores.dim() != 2 or scores.shape[1] != len(categories):
-        raise ValueError(
-            f"{name}.decode_predictions: expected shape (batch, {len(categories)}), got "
-            f"{describe(predictions)}."
-        )
-    values, places = scores.topk(min(top, len(categories)))
-    return [
-        [(place, categories[place], score) for place, score in zip(row, best, strict=True)]
-        for row, best in zip(places.tolist(), values.tolist(), strict=True)
-    ]

@@ -41,6 +41,11 @@ class Feed:
     rows: tuple[int, float] | None = None
     _shard: Shard | None = None
 
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether the source says that it gives raw images, from 0 to 255, whatever their type."""
+        return getattr(getattr(self, "_source", None), "holds_pixels", False)
+
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the data. Its order depends on the feed's seed and `epoch` only."""
         raise NotImplementedError

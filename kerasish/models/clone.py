@@ -12,6 +12,7 @@ from kerasish.describe import describe
 from kerasish.graph.symbolic import Symbolic, is_symbolic, map_nested, record, symbolic_leaves
 from kerasish.layers.base import Layer
 from kerasish.layers.core import Input, InputLayer
+from kerasish.models import bundle
 from kerasish.models.functional import Functional
 from kerasish.models.graph_model import GraphModel
 from kerasish.models.model import Model
@@ -73,8 +74,11 @@ def clone_model(
         return (clone_function or again)(layer)
 
     if kind is Sequential:
-        return _clone_stack(model, input_tensors, clone_layer)
-    return _clone_graph(model, input_tensors, clone_layer, call_function or _plain_call)
+        made = _clone_stack(model, input_tensors, clone_layer)
+    else:
+        made = _clone_graph(model, input_tensors, clone_layer, call_function or _plain_call)
+    bundle.hand_on(model, made)
+    return made
 
 
 def again(layer: Any) -> Any:

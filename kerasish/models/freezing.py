@@ -193,8 +193,9 @@ def freeze(
     Args:
         model: A built model.
         what: A glob pattern or a list of them over names of stages and parameters, such as
-            `"layer[1-3].*"`; or a fraction of the stages, from the first. By default everything but
-            the last stage; `model.trainable = False` freezes that, too.
+            `"layer[1-3].*"`; or a fraction of the stages, from the first. By default everything up
+            to the model's `freeze_point`, or where it has none everything but the last stage;
+            `model.trainable = False` freezes that, too.
         until: The last stage to freeze, with all before it.
         first: How many stages to freeze.
 
@@ -202,6 +203,8 @@ def freeze(
         ValueError: If nothing fits; the message lists the stages.
     """
     parts = stages(model)
+    if what is None and until is None and first is None:
+        until = getattr(model, "freeze_point", None)
     if what is None and until is None and first is None:
         chosen: Iterable[Stage] = parts[:-1] or parts
     elif until is not None:

@@ -21,7 +21,7 @@ from kerasish.models.model import Model
 from kerasish.models.twin import torch_twin
 
 # What is made from the graph when first needed, and what the graph itself consists of.
-_GENERATED = ("_graph", "_function", "_masked_function", "_short")
+_GENERATED = ("_graph", "_function", "_masked_function", "_short", "_first")
 _SYMBOLIC = ("_input_structure", "_output_structure", "_input_list", "_placeholder", "_tensors")
 
 
@@ -32,6 +32,8 @@ class GraphModel(Model):
     """
 
     supports_masking = True
+    _preprocessing: Any = None
+    _first: Any = None
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         """Make the model compute `outputs` from `inputs`, both structures of symbolic tensors.
@@ -50,6 +52,39 @@ class GraphModel(Model):
         self._masked_function: Any = None
         self._constants: list[Tensor] = []
         self._short: tuple[int, BoundFunction] | None = None
+        self._first = None
+
+    @property
+    def preprocessing(self) -> Any:
+        """How raw images are made ready, such as an `applications.ImagePreprocessing`, or `None`.
+
+        Images of uint8 are raw: `fit`, `evaluate`, `predict` and calls of the model make floats of
+        them by it. Floats are taken as they are. A model whose first layer is a model with
+        preprocessing has the same.
+        """
+        layer = self._modules.get("preprocessing")  # somebody's own, under the same name
+        return self._image_reader() if layer is None else layer
+
+    @preprocessing.setter
+    def preprocessing(self, value: Any) -> None:
+        if value is not None and not (hasattr(value, "arrange") and hasattr(value, "open")):
+            raise TypeError(
+                f'"{self.name}".preprocessing makes raw images ready: expected an object such as '
+                f"applications.ImagePreprocessing, got {describe(value)}. Keep a layer under "
+                "another name."
+            )
+        self.__dict__["_preprocessing"] = value
+
+    def _image_reader(self) -> Any:
+        if self._preprocessing is not None or self.__dict__.get("_output_structure") is None:
+            return self._preprocessing
+        if self._first is None:
+            calls = self.nodes
+            target = calls[0].target if calls and len(self._input_list) == 1 else None
+            # In a tuple: as an attribute by itself, it would be registered once more.
+            self.__dict__["_first"] = (target if isinstance(target, GraphModel) else None,)
+        inner = self.__dict__["_first"][0]
+        return None if inner is None else inner._image_reader()
 
     def _require_graph(self) -> None:
         if self.__dict__.get("_output_structure") is None:
@@ -176,6 +211,10 @@ class GraphModel(Model):
         if len(inputs) != 1 or len(self._input_list) != 1 or not hasattr(inputs[0], "dtype"):
             inputs = self._flatten(inputs)
         x, want = inputs[0], self._input_dtypes[0]
+        if x.dtype is torch.uint8 and len(inputs) == 1:
+            images = self._image_reader()
+            x = x if images is None else images(x)
+            inputs = (x,)
         if len(inputs) == 1 and (x.dtype is want or _is_wide_enough(x, want)):
             return inputs
         return [
@@ -190,11 +229,17 @@ class GraphModel(Model):
         """
         if self.__dict__.get("_output_structure") is None:
             return x
+        images = self._image_reader() if self._is_single and is_raw(x) else None
+        x = x if images is None else images.arrange(x)
         flat = self._flatten((x,))
         ranked = [_with_rank(t, ref) for t, ref in zip(flat, self._input_list, strict=True)]
         if self._is_single:
             return ranked[0]
         return x if all(a is b for a, b in zip(flat, ranked, strict=True)) else ranked
+
+    def _open_inputs(self, x: Any, lazily: bool = False) -> Any:
+        images = self._image_reader()
+        return x if images is None else images.open(x, lazily=lazily)
 
     def _call_in_full(self, args: tuple, kwargs: dict) -> Any:
         if len(args) == 1 and isinstance(args[0], Tensor) and self.built and self._is_single:
@@ -336,6 +381,11 @@ def replay(nodes: list[Node], known: dict[int, Any]) -> None:
             return known[id(value.node)] if hasattr(value, "node") else value
 
         known[id(node)] = node.target(*map_nested(fill, node.args), **map_nested(fill, node.kwargs))
+
+
+def is_raw(x: Any) -> bool:
+    """Whether data are images as they come, not made ready for a network: bytes."""
+    return isinstance(x, Tensor) and x.dtype is torch.uint8
 
 
 def _owner(tensor: SymbolicTensor) -> str:

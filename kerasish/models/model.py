@@ -15,7 +15,7 @@ from kerasish.layers.base import Layer
 from kerasish.layers.foreign import unique_for
 from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
-from kerasish.models import freezing, rates, saving
+from kerasish.models import bundle, freezing, rates, saving
 from kerasish.models.summary import model_html, print_summary
 from kerasish.training.trainer import Trainer
 
@@ -47,7 +47,14 @@ class Model(Trainer, Layer):
         name: The model's name.
         trainable: `False` freezes it.
         **kwargs: `inputs=`, `outputs=` by name.
+
+    Attributes:
+        freeze_point: The last stage that `freeze()` freezes by default; `None` for the last but
+            one.
     """
+
+    freeze_point: str | None = None
+    _class_names: list[str] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Choose the kind of model that fits the first argument."""
@@ -142,6 +149,54 @@ class Model(Trainer, Layer):
             )
         return found
 
+    # What it knows of its data
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes; `fit` takes them from a data set that has them."""
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, value: Any) -> None:
+        self.__dict__["_class_names"] = bundle.checked_names(value)
+
+    def decode_predictions(self, preds: Any, top: int = 5) -> bundle.Decoded:
+        """The likeliest classes of each row of predictions, by their names.
+
+        Args:
+            preds: What `predict` gave: `(batch, classes)`, or `(batch, 1)` for two classes.
+            top: How many classes to name.
+
+        Returns:
+            For each row a list of (index, name, score), best first.
+
+        Raises:
+            ValueError: If the model does not know its class names.
+        """
+        return bundle.decode(preds, self.class_names, top, "decode_predictions")
+
+    def classify(self, x: Any, top: int = 5, batch_size: int | None = None) -> bundle.Decoded:
+        """`decode_predictions(predict(x))`: images or other data to class names.
+
+        Args:
+            x: Anything that `predict` takes.
+            top: How many classes to name.
+            batch_size: Rows in a batch, 32 by default.
+
+        Returns:
+            For each row a list of (index, name, score), best first.
+
+        Raises:
+            ValueError: If the model does not know its class names.
+        """
+        bundle.decode(
+            torch.zeros(0, len(self.class_names or ())), self.class_names, top, "classify"
+        )
+        return self.decode_predictions(self.predict(x, batch_size=batch_size, verbose=0), top)
+
+    def _note_source(self, source: Any) -> None:
+        bundle.note_classes(self, source)
+
     def stages(self) -> list[freezing.Stage]:
         """The parts of the network from generic to specific, the head last; see `freeze`."""
         return freezing.stages(self)
@@ -153,7 +208,8 @@ class Model(Trainer, Layer):
 
         Args:
             what: A glob pattern or a list of them over stages and parameters, such as
-                `"layer[1-3].*"`; or a fraction of the stages. By default all but the last stage.
+                `"layer[1-3].*"`; or a fraction of the stages. By default all up to `freeze_point`,
+                or where there is none all but the last stage.
             until: The last stage to freeze, with all before it.
             first: How many stages to freeze.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from kerasish.describe import suggest
 from kerasish.layers.base import Layer
 from kerasish.layers.naming import snake_case
+from kerasish.models import bundle
 from kerasish.registry import NotSerializableError, deserialize, serialize
 from kerasish.saving.archive import Archive, read_archive, write_archive
 from kerasish.saving.plain import flatten, unflatten
@@ -38,6 +39,7 @@ def save_model(
     path = _free_path(filepath, overwrite)
     model._require_built("save")
     documents: dict[str, Any] = {"model": _config_or_none(model)}
+    documents["about"] = bundle.about(model)
     documents["build"] = serialize(getattr(model, "_call_shapes", None))
     tensors = {"weights": dict(model.state_dict())}
     if model.compiled:
@@ -78,6 +80,7 @@ def load_model(
     model = deserialize(config, custom_objects)
     _build_again(model, deserialize(archive.documents.get("build"), custom_objects))
     _load_state(model, archive.tensors["weights"], str(filepath))
+    bundle.restore(model, archive.documents.get("about"), custom_objects)
     if compile and archive.documents.get("compile"):
         _compile_again(model, archive, custom_objects)
     model.eval()

@@ -180,6 +180,15 @@ class Trainer(BatchMethods):
         call = self._compiled_call
         return self(x) if call is None else call(x)  # type: ignore[operator]
 
+    # Data that a model reads in a way of its own
+
+    def _open_inputs(self, x: Any, lazily: bool = False) -> Any:
+        """What `x` stands for, such as the images behind paths."""
+        return x
+
+    def _note_source(self, source: Any) -> None:
+        """Learn from what is trained on, such as the names of its classes."""
+
     # Planning
 
     def _plan(
@@ -280,7 +289,7 @@ class Trainer(BatchMethods):
             ValueError: If data, targets and model do not go together. Nothing is changed then.
         """
         recipe = self._require_compiled("fit")
-        source = x
+        source, x = x, self._open_inputs(x)
         check_count("epochs", epochs, minimum=0, required=True)
         check_count("steps_per_epoch", steps_per_epoch)
         check_count("validation_steps", validation_steps)
@@ -322,6 +331,7 @@ class Trainer(BatchMethods):
             if plan is not None or not custom:
                 self._bind_optimizer()
             parallel.start_alike(kind, self, seed)  # type: ignore[arg-type]
+            self._note_source(source)
             session = loop.Passes(feed, steps_per_epoch, initial_epoch)
             val_passes = (
                 None
@@ -387,7 +397,7 @@ class Trainer(BatchMethods):
         if self._tests_itself:
             shard = None  # what such a step makes of its batches, nobody else can add up
         return make_feed(
-            x,
+            self._open_inputs(x),
             y,
             weight,
             batch_size=batch_size,
@@ -517,7 +527,9 @@ class Trainer(BatchMethods):
         """Compute the outputs for data, in evaluation mode.
 
         Args:
-            x: Inputs; anything `fit` takes. Targets that a source brings are ignored.
+            x: Inputs; anything `fit` takes. Targets that a source brings are ignored. To a model
+                with `preprocessing` also raw images: paths, PIL images, arrays of uint8, one or a
+                list of them.
             batch_size: Rows in a batch, 32 by default.
             verbose: As in `fit`.
             steps: Batches to use; by default, one pass.
@@ -533,6 +545,7 @@ class Trainer(BatchMethods):
         check_count("steps", steps)
         recipe = self._recipe or Recipe(optimizer=optimizers.SGD(), device=_device_of(model))
         device = place_model(model, recipe)
+        x = self._open_inputs(x, lazily=True)
         feed = make_feed(x, batch_size=batch_size, device=device, floats=recipe.floats)
         fit_inputs(model, feed)
         passes = loop.Passes(feed, steps, restarts=True)
@@ -638,6 +651,9 @@ def fit_inputs(model: Any, feed: Feed) -> None:
     adjust = getattr(model, "fit_inputs", None)
     if adjust is None:
         return
+    images = getattr(model, "preprocessing", None)
+    if feed.holds_pixels and hasattr(images, "arrange"):
+        feed.prepare(lambda x, y, weight: (images(images.arrange(x)), y, weight))
     x = feed.peek()[0]
     if adjust(x) is not x:
         feed.prepare(lambda x, y, weight: (adjust(x), y, weight))

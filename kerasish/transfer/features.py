@@ -21,6 +21,7 @@ from kerasish.training.loop import Passes
 from kerasish.training.placement import place_model
 from kerasish.training.recipe import Recipe
 from kerasish.training.step import StepPlan
+from kerasish.training.trainer import fit_inputs
 
 _POOLS = (None, "avg", "max")
 
@@ -69,7 +70,9 @@ def extract_features(
         device="auto" if first is None else str(first.device),
     )
     device = place_model(model, recipe)
+    data = model._open_inputs(data, lazily=True)
     feed = make_feed(data, batch_size=batch_size, device=device, floats=recipe.floats)
+    fit_inputs(model, feed)
     plan = StepPlan(model, recipe, None, device)
     was_training = model.training
     model.eval()

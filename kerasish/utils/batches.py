@@ -85,6 +85,12 @@ class Batches(DataLoader):
     def __len__(self) -> int:
         return super().__len__() if self.limit is None else min(self.limit, super().__len__())
 
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether images come with values from 0 to 255; who maps a function over them decides."""
+        source = self.dataset.source  # type: ignore[attr-defined]
+        return getattr(source, "holds_pixels", False) and not self.functions
+
     def map(self, function: Callable, num_parallel_calls: Any = None) -> Batches:
         """The same batches, each passed through `function(x, y)` as it is read."""
         mapped = copy.copy(self)

@@ -34,6 +34,8 @@ class ImageFiles(BatchSource):
         broken: `"error"`, or `"skip"` to leave out a file that cannot be decoded, with a warning.
     """
 
+    holds_pixels = True
+
     def __init__(
         self,
         paths: list[str],
