@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -334,4 +334,38 @@ def _set(model: Any, parts: list[Stage], chosen: Iterable[Stage], *, learns: boo
         flags = [parameter.requires_grad for parameter in holder.parameters()]
         if flags:
             holder._trainable = any(flags)
+    model.train(model.training)
+
+
+# In files
+
+
+def frozen_parts(model: nn.Module) -> dict[str, list[str]]:
+    """What is frozen, by name: parameters, layers, and parts that hold statistics alone."""
+    modules = [*model.named_modules()]
+    return {
+        "parameters": [name for name, p in model.named_parameters() if not p.requires_grad],
+        "layers": [n for n, m in modules if isinstance(m, WeightHolder) and not m._trainable],
+        "statistics": [n for n, m in modules if vars(m).get("_is_frozen", False)],
+    }
+
+
+def freeze_parts(
+    model: nn.Module, parts: dict[str, list[str]], renamed: Callable[[str], str]
+) -> None:
+    """Freeze what `frozen_parts` listed and nothing else.
+
+    Args:
+        model: A model of the same architecture.
+        parts: The names.
+        renamed: From a name in the list to the model's.
+    """
+    names = {kind: {renamed(name) for name in listed} for kind, listed in parts.items()}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in names["parameters"])
+    for name, module in model.named_modules():
+        if isinstance(module, WeightHolder) and any(True for _ in module.parameters()):
+            module._trainable = name not in names["layers"]
+        if name in names["statistics"]:
+            vars(module)["_is_frozen"] = True
     model.train(model.training)

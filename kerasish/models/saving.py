@@ -14,7 +14,7 @@ from torch import Tensor
 from kerasish.describe import suggest
 from kerasish.layers.base import Layer
 from kerasish.layers.naming import snake_case
-from kerasish.models import bundle
+from kerasish.models import bundle, freezing
 from kerasish.registry import NotSerializableError, deserialize, serialize
 from kerasish.saving.archive import Archive, read_archive, write_archive
 from kerasish.saving.plain import flatten, unflatten
@@ -39,7 +39,7 @@ def save_model(
     path = _free_path(filepath, overwrite)
     model._require_built("save")
     documents: dict[str, Any] = {"model": _config_or_none(model)}
-    documents["about"] = bundle.about(model)
+    documents["about"], documents["frozen"] = bundle.about(model), freezing.frozen_parts(model)
     documents["build"] = serialize(getattr(model, "_call_shapes", None))
     tensors = {"weights": dict(model.state_dict())}
     if model.compiled:
@@ -48,7 +48,7 @@ def save_model(
             state, tensors["optimizer"] = flatten(
                 model.optimizer.state_dict(), "save: the optimizer's state"
             )
-            documents["optimizer"] = state
+            documents["optimizer"], documents["optimizer_names"] = state, _names_bound(model)
     write_archive(path, documents, tensors)
 
 
@@ -81,6 +81,9 @@ def load_model(
     _build_again(model, deserialize(archive.documents.get("build"), custom_objects))
     _load_state(model, archive.tensors["weights"], str(filepath))
     bundle.restore(model, archive.documents.get("about"), custom_objects)
+    if archive.documents.get("frozen") is not None:
+        renamed = _renaming(model, archive.tensors["weights"])
+        freezing.freeze_parts(model, archive.documents["frozen"], renamed)
     if compile and archive.documents.get("compile"):
         _compile_again(model, archive, custom_objects)
     model.eval()
@@ -175,12 +178,29 @@ def _compile_config(model: Any) -> Any:
 def _compile_again(model: Any, archive: Archive, custom_objects: Any) -> None:
     model.compile(**deserialize(archive.documents["compile"], custom_objects))
     if "optimizer" in archive.documents:
-        model._bind_optimizer()
+        renamed = _renaming(model, archive.tensors["weights"])
+        _bind(model, archive.documents.get("optimizer_names"), renamed)
         state = unflatten(archive.documents["optimizer"], archive.tensors["optimizer"])
-        renamed, own = _renaming(model, archive.tensors["weights"]), state.get("kerasish", {})
+        own = state.get("kerasish", {})
         if "averages" in own:
             own["averages"] = {renamed(key): value for key, value in own["averages"].items()}
         model.optimizer.load_state_dict(state)
+
+
+def _names_bound(model: Any) -> list[str]:
+    """The parameters that the optimizer has state for: those that learned in the last fit."""
+    bound = {id(p) for group in model.optimizer.torch.param_groups for p in group["params"]}
+    return [name for name, parameter in model.named_parameters() if id(parameter) in bound]
+
+
+def _bind(model: Any, names: list[str] | None, renamed: Callable[[str], str]) -> None:
+    """Bind the optimizer to the parameters that its saved state is for, frozen since or not."""
+    known = {renamed(name) for name in names or ()}
+    named = [(name, p) for name, p in model.named_parameters() if name in known]
+    if len(named) != len(known) or not named:
+        model._bind_optimizer()
+        return
+    model.optimizer.bind(named, model._recipe.lr_multipliers)
 
 
 def _build_again(model: Any, shapes: Any) -> None:
