@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,15 +42,10 @@ class ImageFile:
     def __init__(self, path: str, channels: int) -> None:
         self.path, self.channels = path, channels
         self._data = np.fromfile(path, dtype=np.uint8)
-        self._image: Image | None = None
         # The decoder neither turns four colours into RGB as PIL does, nor adds transparency.
         frame = jpeg_frame(self._data) if channels < 4 else None
         self._is_plain = frame is not None and frame[2] in (1, 3)
-        if frame is not None and self._is_plain:
-            self.size = frame[:2]
-        else:
-            self._image = open_image(path)
-            self.size = self._image.height, self._image.width
+        self.size: tuple[int, int] = size_in(path) if frame is None else frame[:2]
 
     def pixels(self) -> Tensor:
         """The image: uint8 (height, width, channels).
@@ -61,11 +58,13 @@ class ImageFile:
 
             mode = ImageReadMode.GRAY if self.channels == 1 else ImageReadMode.RGB
             try:
-                return decode_jpeg(torch.from_numpy(self._data), mode=mode).permute(1, 2, 0)
+                image = decode_jpeg(torch.from_numpy(self._data), mode=mode)
             except RuntimeError:  # PIL reads some of these, and else says what is wrong
                 pass
-        image = open_image(self.path) if self._image is None else self._image
-        array = np.array(image.convert(_PIL_MODES[self.channels]))
+            else:
+                assert isinstance(image, Tensor)
+                return image.permute(1, 2, 0)
+        array = np.array(open_image(self.path).convert(_PIL_MODES[self.channels]))
         return torch.from_numpy(array.reshape(*array.shape[:2], self.channels))
 
 
@@ -75,7 +74,7 @@ def jpeg_frame(data: np.ndarray) -> tuple[int, int, int] | None:
     Args:
         data: The file's bytes.
     """
-    view = memoryview(data)
+    view = data.data
     at, end = 2, len(view) - 10
     if end < 0 or view[:2] != b"\xff\xd8" or not _is_whole(data):
         return None
@@ -95,6 +94,17 @@ def _is_whole(data: np.ndarray) -> bool:
     return b"\xff\xd9" in data[-4096:].tobytes()
 
 
+def size_in(path: str) -> tuple[int, int]:
+    """Height and width of an image, from the head of its file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not an image.
+    """
+    with _reading(path) as image:
+        return image.height, image.width
+
+
 def open_image(path: str | os.PathLike | io.BytesIO) -> Image:
     """A decoded PIL image in the file's own mode; of an animation, the first frame.
 
@@ -102,12 +112,18 @@ def open_image(path: str | os.PathLike | io.BytesIO) -> Image:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be decoded; the message says which file and why.
     """
+    with _reading(path) as image:
+        image.load()
+        return image.copy() if getattr(image, "is_animated", False) else image
+
+
+@contextmanager
+def _reading(path: str | os.PathLike | io.BytesIO) -> Iterator[Image]:
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            image.load()
-            return image.copy() if getattr(image, "is_animated", False) else image
+            yield image
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     # Damage makes PIL raise OSError, SyntaxError, struct.error, DecompressionBombError…

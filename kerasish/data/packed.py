@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kerasish.data.image_source import ImageSource
 from kerasish.describe import describe
+from kerasish.layers.augmentation.picture_batches import Picture
 from kerasish.saving.files import ArchiveError, existing_file, unreadable
 
 FORMAT = "kerasish.packed_images"
@@ -137,6 +138,10 @@ class PackedImages(ImageSource):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def pictures(self, indices: Sequence[int]) -> Sequence[Picture]:
+        """Images where they lie in the map."""
+        return [self.picture(index) for index in indices]
 
     def picture(self, index: int) -> MappedImage:
         """An image where it lies in the map."""

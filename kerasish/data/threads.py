@@ -68,15 +68,29 @@ class Threads:
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
 
-    def map(self, function: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
-        """`[function(item) for item in items]`, several at a time."""
+    def map(self, function: Callable[[int], Any], count: int) -> list[Any]:
+        """`[function(i) for i in range(count)]`, several at a time."""
         # A loader's worker process has a core to itself, as the loader sees it.
-        if self.count == 1 or torch.utils.data.get_worker_info() is not None:
-            return [function(item) for item in items]
+        if self.count == 1 or count < 2 or torch.utils.data.get_worker_info() is not None:
+            return [function(i) for i in range(count)]
         if self._pool is None or self._process != os.getpid():
             # A process that was forked has a copy of the pool, but none of its threads.
             self._pool, self._process = start_threads(self.count), os.getpid()
-        return list(self._pool.map(function, items))
+        results: list[Any] = [None] * count
+        rows, lock = iter(range(count)), threading.Lock()
+
+        def work() -> None:
+            # Each thread takes the next row as soon as it is free: images differ in size.
+            while True:
+                with lock:
+                    row = next(rows, None)
+                if row is None:
+                    return
+                results[row] = function(row)
+
+        for future in [self._pool.submit(work) for _ in range(self.count)]:
+            future.result()
+        return results
 
     def __reduce__(self) -> tuple:
         return Threads, (self.count,)

@@ -96,7 +96,7 @@ def labels_as_tensor(index: FolderIndex, label_mode: str | None) -> torch.Tensor
 
 def folder_batches(
     index: FolderIndex,
-    make_source: Callable[[list[str], torch.Tensor | None], BatchSource],
+    make_source: Callable[[list[str], torch.Tensor | None, bool], BatchSource],
     *,
     label_mode: str | None,
     batch_size: int | None,
@@ -110,7 +110,7 @@ def folder_batches(
 
     Args:
         index: The files.
-        make_source: Makes the source of batches from paths and label rows.
+        make_source: Makes the source of batches from paths, label rows, and whether they validate.
         label_mode: The form of the labels.
         batch_size: Rows in a batch.
         shuffle: Whether to shuffle before the split, and the rest each epoch.
@@ -129,7 +129,8 @@ def folder_batches(
         tell(index, dict(zip(names, parts, strict=True)))
     made = []
     for name, part in zip(names, parts, strict=True):
-        source = make_source(part.paths, labels_as_tensor(part, label_mode))
+        rows = labels_as_tensor(part, label_mode)
+        source = make_source(part.paths, rows, name == "validation")
         reorder = shuffle and name != "validation"
         batches = Batches(source, batch_size=batch_size, shuffle=reorder, seed=seed)
         batches.class_names, batches.class_counts = part.class_names, part.counts()

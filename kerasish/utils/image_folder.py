@@ -5,78 +5,89 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from kerasish import config
-from kerasish.data.batch_source import BatchSource
 from kerasish.data.folder_index import index_folder
+from kerasish.data.image_files import CHANNELS, IMAGE_ENDINGS, ImageFile, open_image
+from kerasish.data.image_source import ImageSource
 from kerasish.describe import describe
+from kerasish.layers.augmentation.picture_batches import Picture, gives_size
 from kerasish.utils.folders import folder_batches
-from kerasish.utils.images import as_color_mode, as_resample, centre_box, open_image
+from kerasish.utils.images import as_color_mode, as_resample, centre_box
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+Result = TypeVar("Result")
+
 ON_BROKEN = ("error", "skip")
 
 
-class ImageFiles(BatchSource):
+class ImageFiles(ImageSource):
     """Image files, decoded by a few threads when a batch of them is asked for.
 
     Args:
         paths: The files.
         labels: One row for each file, or `None`.
-        read: Makes a uint8 array (height, width, channels) of a path.
-        data_format: The axis order of the images.
-        dtype: The number type of the images.
+        read: Makes a picture of a path.
         broken: `"error"`, or `"skip"` to leave out a file that cannot be decoded, with a warning.
+        **options: Those of `ImageSource`.
     """
-
-    holds_pixels = True
 
     def __init__(
         self,
         paths: list[str],
         labels: torch.Tensor | None,
-        read: Callable[[str], np.ndarray],
-        data_format: str,
-        dtype: torch.dtype,
+        read: Callable[[str], Picture],
         broken: str,
+        **options: Any,
     ) -> None:
-        self.paths, self.labels, self.read = paths, labels, read
-        self.data_format, self.dtype, self.broken = data_format, dtype, broken
-        self._warned: set[int] = set()
+        super().__init__(labels, **options)
+        self.paths, self.read, self.broken = paths, read, broken
+        self._warned: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
-        """The images of these numbers, and their labels; `None` if all of them are broken."""
-        # PIL lets go of Python's lock while it decodes, so threads use all cores.
-        with ThreadPoolExecutor(min(len(indices), os.cpu_count() or 1)) as threads:
-            arrays = list(threads.map(self._array, indices))
-        kept = [(i, array) for i, array in zip(indices, arrays, strict=True) if array is not None]
-        if not kept:
-            return None
-        images = torch.from_numpy(np.stack([array for _, array in kept])).to(self.dtype)
-        if self.data_format == "channels_first":
-            # A view: in memory the batch stays channels-last, which convolutions like.
-            images = images.permute(0, 3, 1, 2)
-        return images if self.labels is None else (images, self.labels[[i for i, _ in kept]])
+    def pictures(self, indices: Sequence[int]) -> list[Picture | None]:
+        """The files of these numbers; `None` for broken ones that are to be skipped."""
+        paths = [self.paths[index] for index in indices]
+        return self.threads.map(lambda row: self._picture(paths[row]), len(paths))
 
-    def _array(self, index: int) -> np.ndarray | None:
+    def _picture(self, path: str) -> Picture | None:
+        picture = self.unless_broken(path, lambda: self.read(path))
+        return None if picture is None else _Careful(self, path, picture)
+
+    def unless_broken(self, path: str, function: Callable[[], Result]) -> Result | None:
+        """What the function returns; `None`, with a warning, for a broken file to be skipped."""
         try:
-            return self.read(self.paths[index])
+            return function()
         except ValueError as error:
             if self.broken == "error":
                 error.add_note("Mend or remove the file, or pass broken='skip' to leave it out.")
                 raise
-            if index not in self._warned:
-                self._warned.add(index)
+            if path not in self._warned:
+                self._warned.add(path)
                 warnings.warn(f"Skipped: {error}", stacklevel=2)
             return None
+
+
+class _Careful(NamedTuple):
+    """A picture of a file, which may turn out to be broken."""
+
+    files: ImageFiles
+    path: str
+    picture: Picture
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.size
+
+    def pixels(self) -> torch.Tensor | None:
+        return self.files.unless_broken(self.path, self.picture.pixels)
 
 
 def image_dataset_from_directory(
@@ -86,7 +97,7 @@ def image_dataset_from_directory(
     class_names: Sequence[str] | None = None,
     color_mode: str = "rgb",
     batch_size: int | None = 32,
-    image_size: tuple[int, int] = (256, 256),
+    image_size: tuple[int, int] | None = (256, 256),
     shuffle: bool = True,
     seed: int | None = None,
     validation_split: float | None = None,
@@ -98,8 +109,11 @@ def image_dataset_from_directory(
     data_format: str | None = None,
     verbose: bool = True,
     *,
+    augment: Any = None,
+    training: bool = True,
     dtype: str | torch.dtype = "float32",
     broken: str = "error",
+    threads: int | None = None,
 ) -> Any:
     """Batches of images from a folder with one sub-folder per class; read as they are needed.
 
@@ -120,7 +134,8 @@ def image_dataset_from_directory(
         class_names: The sub-folders in the order of their numbers; sorted by default.
         color_mode: `"rgb"`, `"rgba"` or `"grayscale"`.
         batch_size: Images in a batch; `None` gives them one by one.
-        image_size: `(height, width)` that all images are resized to.
+        image_size: `(height, width)` that all images are resized to; `None` for their own sizes.
+            Of no use where `augment` gives them a size.
         shuffle: Whether to shuffle the files, before a split and, for training, each epoch.
         seed: Makes split and orders repeat.
         validation_split: The share of files for validation, in (0, 1).
@@ -131,9 +146,17 @@ def image_dataset_from_directory(
         pad_to_aspect_ratio: Whether to add black borders instead of squeezing.
         data_format: The axis order; that of `config.image_data_format` by default.
         verbose: Whether to print how many files and classes were found.
+        augment: Layers that images pass through: a `Pipeline`, a layer or a list. One that begins
+            with `RandomShortSide`, `RandomResizedCrop`, `RandomCrop`, `Resizing` or `CenterCrop`
+            gets images in their own sizes, and only what it shows of them is resized: much faster
+            than the same layers in the model. What is drawn for an image depends on the layer's
+            seed, the epoch and the image's number alone.
+        training: Whether `augment` does what it does in training; for the validation part it never
+            does.
         dtype: The number type of the images; `"uint8"` is a quarter of the bytes.
         broken: What an unreadable file means: `"error"`, or `"skip"` to leave it out with a
             warning.
+        threads: How many threads decode; one for each core by default.
 
     Returns:
         `Batches`, or a tuple of two for `subset="both"`.
@@ -148,12 +171,24 @@ def image_dataset_from_directory(
     if broken not in ON_BROKEN:
         raise ValueError(f"`broken` must be one of {ON_BROKEN}, got {describe(broken)}.")
     fit = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "squeeze"
-    read = image_reader(color_mode, image_size, interpolation, fit)
-    data_format, number_type = config.as_image_format(data_format), config.as_dtype(dtype)
-    index = index_folder(directory, labels, class_names, ENDINGS, follow_links)
+    if gives_size(augment):
+        _check_unused(image_size, interpolation, fit)
+        image_size = None
+    read = picture_reader(color_mode, image_size, interpolation, fit)
+    options = {
+        "augment": augment,
+        "data_format": config.as_image_format(data_format),
+        "dtype": config.as_dtype(dtype),
+        "threads": threads,
+    }
+    index = index_folder(directory, labels, class_names, IMAGE_ENDINGS, follow_links)
+
+    def make_source(paths: list[str], rows: torch.Tensor | None, validates: bool) -> ImageFiles:
+        return ImageFiles(paths, rows, read, broken, training=training and not validates, **options)
+
     return folder_batches(
         index,
-        lambda paths, rows: ImageFiles(paths, rows, read, data_format, number_type, broken),
+        make_source,
         label_mode=label_mode,
         batch_size=batch_size,
         shuffle=shuffle,
@@ -162,6 +197,47 @@ def image_dataset_from_directory(
         subset=subset,
         verbose=verbose,
     )
+
+
+def _check_unused(image_size: Any, interpolation: str, fit: str) -> None:
+    if (image_size, interpolation, fit) not in (((256, 256), "bilinear", "squeeze"),) and (
+        image_size is not None
+    ):
+        raise ValueError(
+            "`image_size`, `interpolation` and the aspect ratio have no effect where `augment` "
+            "begins with a layer that gives images their size. Leave them out, or that layer."
+        )
+
+
+@dataclass(frozen=True)
+class _ResizedFile:
+    """An image file that is resized by PIL."""
+
+    path: str
+    size: tuple[int, int]
+    read: Callable[[str], np.ndarray]
+
+    def pixels(self) -> torch.Tensor:
+        return torch.from_numpy(np.array(self.read(self.path)))
+
+
+def picture_reader(
+    color_mode: str, image_size: tuple[int, int] | None, interpolation: str, fit: str
+) -> Callable[[str], Picture]:
+    """A function that makes a picture of a path.
+
+    Args:
+        color_mode: `"rgb"`, `"rgba"` or `"grayscale"`.
+        image_size: `(height, width)` of the picture; `None` for the file's own.
+        interpolation: The name of the resize filter.
+        fit: What happens to images of another shape: `"squeeze"`, `"crop"` or `"pad"`.
+    """
+    as_color_mode(color_mode)
+    if image_size is None:
+        return partial(ImageFile, channels=CHANNELS[color_mode])
+    read = image_reader(color_mode, image_size, interpolation, fit)
+    height, width = image_size
+    return partial(_ResizedFile, size=(height, width), read=read)
 
 
 def image_reader(

@@ -93,7 +93,7 @@ def text_dataset_from_directory(
     index = index_folder(directory, labels, class_names, (".txt",), follow_links)
     return folder_batches(
         index,
-        lambda paths, rows: TextFiles(paths, rows, max_length),
+        lambda paths, rows, _: TextFiles(paths, rows, max_length),
         label_mode=label_mode,
         batch_size=batch_size,
         shuffle=shuffle,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -127,6 +128,24 @@ class AugmentationLayer(Layer):
     def transform_labels(self, labels: Tensor, parameters: Parameters) -> Tensor:
         """Change labels; augmentation mostly keeps them."""
         return labels
+
+    def changer(self, parameters: Parameters) -> Callable[[Tensor, int], Tensor]:
+        """A function that changes one image, (channels, height, width), given its row in the batch.
+
+        Threads call it, each for images of its own.
+
+        Args:
+            parameters: As `draw` gives them for the batch.
+        """
+        rows = {key: value.split(1) for key, value in parameters.items()}
+
+        def change(image: Tensor, row: int) -> Tensor:
+            own = {key: value[row] for key, value in rows.items()}
+            x = image[None]
+            y = self.transform_images(to_float(x) if self.computes else x, own)
+            return to_type_of(y, x)[0]
+
+        return change
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of the result, from those of the input."""

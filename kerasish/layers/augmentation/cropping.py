@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,13 +15,15 @@ from kerasish.layers.augmentation.arguments import is_number
 from kerasish.layers.augmentation.base import AugmentationLayer, Parameters
 from kerasish.layers.augmentation.draws import Draws
 from kerasish.layers.augmentation.warp import INTERPOLATIONS
-from kerasish.layers.augmentation.windows import crop, resize, window
+from kerasish.layers.augmentation.windows import crop, resize, resize_one, window
 from kerasish.layers.checks import one_of, positive_int, sizes
 
 Size = tuple[int, int]
+# Heights and widths of images of different sizes: floating point, (batch,) each.
+Sizes = tuple[Tensor, Tensor]
 
 
-class _WindowLayer(AugmentationLayer):
+class WindowLayer(AugmentationLayer):
     """A layer that shows a window of each image, at one size."""
 
     computes = False
@@ -28,9 +31,26 @@ class _WindowLayer(AugmentationLayer):
     width: int
     interpolation: str = "bilinear"
 
+    # Whether `draw` takes images of different sizes, given as tensors.
+    draws_sizes: bool = True
+
+    def changer(self, parameters: Parameters) -> Callable[[Tensor, int], Tensor]:
+        """A function that cuts one image's window out, and resizes nothing but that."""
+        size, way = (self.height, self.width), self.interpolation
+        if "top" in parameters:
+            top, left = parameters["top"].tolist(), parameters["left"].tolist()
+            return lambda x, i: x[:, top[i] : top[i] + self.height, left[i] : left[i] + self.width]
+        vertical = parameters["vertical"].tolist()
+        horizontal = parameters["horizontal"].tolist()
+        return lambda x, i: resize_one(x, vertical[i], horizontal[i], size, way)
+
     def output_size(self, size: Size) -> Size:
         """The window's size."""
         return self.height, self.width
+
+    def draw(self, draws: Draws, size: Size | Sizes) -> Parameters:
+        """The windows, of images of one size or, as tensors, of different sizes."""
+        raise NotImplementedError
 
     def transform_images(self, images: Tensor, parameters: Parameters) -> Tensor:
         """Cut out and resize."""
@@ -87,7 +107,7 @@ class _WindowLayer(AugmentationLayer):
         return result
 
 
-class RandomCrop(_WindowLayer):
+class RandomCrop(WindowLayer):
     """Cuts a window of a fixed size out of each image, at a place of its own.
 
     Outside training, and where an image is no larger than the window, the result is the largest
@@ -132,16 +152,38 @@ class RandomCrop(_WindowLayer):
         self.width = positive_int(self, "width", width)
         (self.padding,) = sizes(self, "padding", padding, 1, minimum=0)
         self.fill_value = fill_value
+        self.draws_sizes = not self.padding
 
-    def draw(self, draws: Draws, size: Size) -> Parameters:
+    def draw(self, draws: Draws, size: Size | Sizes) -> Parameters:
         """The upper left corners, counted from that of the padding."""
-        spare = [
-            s + 2 * self.padding - c for s, c in zip(size, self.output_size(size), strict=True)
-        ]
+        height, width = size
+        if isinstance(height, Tensor) or isinstance(width, Tensor):
+            return self._draw_windows(draws, _as_tensors(size, draws))
+        spare = [height + 2 * self.padding - self.height, width + 2 * self.padding - self.width]
         if min(spare) < 0 or max(spare) == 0:
-            return self._middle(len(draws.keys), size, draws.keys.device)
+            return self._middle(len(draws.keys), (height, width), draws.keys.device)
         top, left = (draws.integers(0, room) for room in spare)
         return {"top": top, "left": left}
+
+    def changer(self, parameters: Parameters) -> Callable[[Tensor, int], Tensor]:
+        """A function that cuts one image's window out."""
+        if "top" not in parameters or not self.padding:
+            return super().changer(parameters)
+        return super(WindowLayer, self).changer(parameters)
+
+    def _draw_windows(self, draws: Draws, size: Sizes) -> Parameters:
+        """The same for images of different sizes."""
+        height, width = size
+        room = height - self.height, width - self.width
+        factor = torch.minimum(height / self.height, width / self.width).clamp(max=1)
+        fits = factor == 1
+        # Of what is too small, the largest part of these proportions, in the middle.
+        extent = (factor * self.height).floor(), (factor * self.width).floor()
+        corner = [
+            torch.where(fits, (draws.uniform() * (free + 1)).floor(), ((side - part) / 2).floor())
+            for free, side, part in zip(room, size, extent, strict=True)
+        ]
+        return self._exactly((corner[0], corner[1]), extent, torch.ones_like(factor))
 
     def fixed(self, batch: int, size: Size, device: torch.device) -> Parameters | None:
         """The middle."""
@@ -172,7 +214,7 @@ class RandomCrop(_WindowLayer):
         return boxes - corner[:, None]
 
 
-class RandomResizedCrop(_WindowLayer):
+class RandomResizedCrop(WindowLayer):
     """Cuts a window of random area and aspect ratio out of each image, and resizes it.
 
     The usual training crop of ImageNet networks (Szegedy et al. 2015). Ten windows are tried; where
@@ -215,38 +257,42 @@ class RandomResizedCrop(_WindowLayer):
         self.ratio = _positive_range(self, "ratio", ratio)
         self.interpolation = one_of(self, "interpolation", interpolation, INTERPOLATIONS)
 
-    def draw(self, draws: Draws, size: Size) -> Parameters:
+    def draw(self, draws: Draws, size: Size | Sizes) -> Parameters:
         """The first of ten windows that fits into the image."""
-        height, width = size
+        height, width = (side[..., None] for side in _as_tensors(size, draws))
         area = draws.uniform(*self.scale, (10,)) * (height * width)
         low, high = (math.log(end) for end in self.ratio)
         ratio = torch.exp(draws.uniform(low, high, (10,)))
         wide, tall = torch.sqrt(area * ratio).round(), torch.sqrt(area / ratio).round()
         fits = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)
         first = fits.to(torch.int8).argmax(-1, keepdim=True)
-        tall, wide = tall.gather(-1, first)[:, 0], wide.gather(-1, first)[:, 0]
-        top = (draws.uniform() * (height - tall + 1)).floor()
-        left = (draws.uniform() * (width - wide + 1)).floor()
-        largest = self._largest(size)
-        at = [(s - n) // 2 for s, n in zip(size, largest, strict=True)]
-        fits = fits.any(-1)
-        corner = torch.where(fits, top, at[0]), torch.where(fits, left, at[1])
-        extent = torch.where(fits, tall, largest[0]), torch.where(fits, wide, largest[1])
-        return self._exactly(corner, extent, torch.ones_like(top))
+        largest = self._largest(height, width)
+        fits = fits.any(-1, keepdim=True)
+        corner, extent = [], []
+        for side, part, most in zip((height, width), (tall, wide), largest, strict=True):
+            chosen = torch.where(fits, part.gather(-1, first), most)[:, 0]
+            free = side[..., 0] - chosen
+            anywhere = (draws.uniform() * (free + 1)).floor()
+            corner.append(torch.where(fits[:, 0], anywhere, (free / 2).floor()))
+            extent.append(chosen)
+        return self._exactly(
+            (corner[0], corner[1]), (extent[0], extent[1]), torch.ones_like(corner[0])
+        )
 
-    def _largest(self, size: Size) -> Size:
+    def _largest(self, height: Tensor, width: Tensor) -> Sizes:
         """The largest window whose aspect ratio is allowed."""
-        height, width = size
-        if width / height < self.ratio[0]:
-            return round(width / self.ratio[0]), width
-        return height, min(width, round(height * self.ratio[1]))
+        low, high = self.ratio
+        is_tall = width < height * low
+        tall = torch.where(is_tall, (width / low).round(), height)
+        wide = torch.where(is_tall, width, torch.minimum(width, (height * high).round()))
+        return tall, wide
 
     def fixed(self, batch: int, size: Size, device: torch.device) -> Parameters | None:
         """The middle."""
         return None if size == self.output_size(size) else self._middle(batch, size, device)
 
 
-class RandomShortSide(_WindowLayer):
+class RandomShortSide(WindowLayer):
     """Resizes each image so that its short side has a random length, then cuts out a window.
 
     The defaults are ResNet's training recipe: short side from 256 to 480, window of 224 × 224.
@@ -288,28 +334,46 @@ class RandomShortSide(_WindowLayer):
                 f"window's {max(self.height, self.width)}, got {describe(short_side)}."
             )
 
-    def draw(self, draws: Draws, size: Size) -> Parameters:
-        """The short sides, and the windows' places."""
+    def draw(self, draws: Draws, size: Size | Sizes) -> Parameters:
+        """The short sides, and the windows' places: whole pixels of the image, cut, then resized.
+
+        Resizing first and cutting then would show the same up to parts of a pixel, and cost
+        several times as much.
+        """
+        height, width = _as_tensors(size, draws)
         short = draws.integers(*self.short_side).to(torch.float32)
-        return self._windows(short, draws.uniform(), draws.uniform(), size)
+        scale = torch.minimum(height, width) / short
+        corner, extent = [], []
+        for side, count in zip((height, width), (self.height, self.width), strict=True):
+            part = torch.minimum((count * scale).round().clamp(min=1), side)
+            corner.append((draws.uniform() * (side - part + 1)).floor())
+            extent.append(part)
+        return self._exactly((corner[0], corner[1]), (extent[0], extent[1]), torch.ones_like(short))
 
     def fixed(self, batch: int, size: Size, device: torch.device) -> Parameters:
-        """The middle at the least length."""
-        short = torch.full((batch,), float(self.short_side[0]), device=device)
-        # In the middle, half a pixel counts as none.
-        middle = torch.full_like(short, 0.5 - 1e-4)
-        return self._windows(short, middle, middle, size)
-
-    def _windows(self, short: Tensor, down: Tensor, right: Tensor, size: Size) -> Parameters:
+        """The middle at the least length, exactly as it is after resizing the whole image."""
+        short = float(self.short_side[0])
         result = {}
-        for name, place, length, count in zip(
-            ("vertical", "horizontal"), (down, right), size, (self.height, self.width), strict=True
+        for name, length, count in zip(
+            ("vertical", "horizontal"), size, (self.height, self.width), strict=True
         ):
-            resized = torch.floor(short * length / min(size) + 1e-4)
-            step, none = length / resized, torch.zeros_like(short)
-            start = (place * (resized - count + 1)).floor() * step
-            result[name] = window(start, step, none, none + length)
+            resized = math.floor(short * length / min(size) + 1e-4)
+            step = length / resized
+            # In the middle, half a pixel counts as none.
+            start = math.floor((0.5 - 1e-4) * (resized - count + 1)) * step
+            one = torch.ones(batch, device=device)
+            result[name] = window(one * start, one * step, one * 0, one * length)
         return result
+
+
+def _as_tensors(size: Size | Sizes, draws: Draws) -> Sizes:
+    """Height and width as tensors on the device of the draws, without waiting for it."""
+    device = draws.keys.device
+    height, width = (
+        side if isinstance(side, Tensor) else torch.full((), float(side), device=device)
+        for side in size
+    )
+    return height, width
 
 
 def _positive_range(layer: Any, argument: str, value: Any) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -185,6 +185,19 @@ class RandomFlip(AugmentationLayer):
             axis = -1 if kind == "horizontal" else -2
             images = change_rows(images, chosen, lambda x, rows, axis=axis: x.flip(axis))
         return images
+
+    def changer(self, parameters: Parameters) -> Callable[[Tensor, int], Tensor]:
+        """A function that mirrors one image, or not."""
+        across, down = (
+            parameters[kind].tolist() if kind in parameters else None
+            for kind in ("horizontal", "vertical")
+        )
+
+        def change(image: Tensor, row: int) -> Tensor:
+            image = image.flip(-1) if across and across[row] else image
+            return image.flip(-2) if down and down[row] else image
+
+        return change
 
     def transform_masks(self, masks: Tensor, parameters: Parameters) -> Tensor:
         """Mirror the masks likewise."""

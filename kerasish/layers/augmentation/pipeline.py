@@ -81,12 +81,14 @@ class Pipeline(Layer):
 
     def forward(self, data: Any) -> Any:
         """One layer after the other."""
-        joined = self._runs["layers"]
-        if joined is None or not self.training or is_symbolic(data):
-            joined = tuple(self.layers)
-        for layer in joined:
+        is_plain = not self.training or is_symbolic(data)
+        for layer in self.layers if is_plain else self.joined_layers():
             data = layer(data)
         return data
+
+    def joined_layers(self) -> tuple[nn.Module, ...]:
+        """What the data go through in training: the layers, those done at once in one."""
+        return self._runs["layers"] or tuple(self.layers)
 
     def preview(self, images: Any, path: Any = None, **kwargs: Any) -> Any:
         """Draw originals and variants; see `augmentation.preview`."""

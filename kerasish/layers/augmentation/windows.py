@@ -7,6 +7,8 @@ that may be read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -55,7 +57,7 @@ def resize(
         images = images.to(torch.float32)
     if _loops(images):
         rows = zip(images, vertical.tolist(), horizontal.tolist(), strict=True)
-        return torch.stack([_resize_one(x, v, h, size, interpolation) for x, v, h in rows])
+        return torch.stack([resize_one(x, v, h, size, interpolation) for x, v, h in rows])
     if interpolation == "nearest":
         return _nearest(images, vertical, horizontal, size)
     by_row = _weights(vertical, size[0], images.shape[-2])[:, None]
@@ -64,10 +66,21 @@ def resize(
     return by_row.to(x.dtype) @ x @ by_column.to(x.dtype).transpose(-1, -2)
 
 
-def _resize_one(
-    image: Tensor, vertical: list, horizontal: list, size: tuple[int, int], interpolation: str
+def resize_one(
+    image: Tensor,
+    vertical: Sequence[float],
+    horizontal: Sequence[float],
+    size: tuple[int, int],
+    interpolation: str,
 ) -> Tensor:
-    """Resize what may be read of one image, then cut out the window."""
+    """The window of one image: what may be read of it resized, then cut to size.
+
+    Shapes:
+        image: `(channels, height, width)`
+        vertical: 4 numbers, see the top of the file
+        horizontal: 4 numbers
+        output: `(channels, *size)`
+    """
     (top, bottom), (left, right) = (map(round, v[2:]) for v in (vertical, horizontal))
     part = image[None, :, top:bottom, left:right]
     full = [round((v[3] - v[2]) / v[1]) for v in (vertical, horizontal)]
@@ -77,8 +90,15 @@ def _resize_one(
             part = F.interpolate(part, full, mode="nearest-exact")
         else:
             # The copy costs less than it saves: resizing reads memory in order then.
-            part = F.interpolate(part.contiguous(), full, mode="bilinear", antialias=True)
+            part = part.contiguous(memory_format=_memory_format(image))
+            part = F.interpolate(part, full, mode="bilinear", antialias=True)
     return part[0, :, at[0] : at[0] + size[0], at[1] : at[1] + size[1]]
+
+
+def _memory_format(image: Tensor) -> torch.memory_format:
+    """How the image's numbers lie already: with the channels last, as decoders give it, or not."""
+    is_last = image.stride(0) == 1 and image.shape[0] > 1
+    return torch.channels_last if is_last else torch.contiguous_format
 
 
 def _weights(numbers: Tensor, count: int, size: int) -> Tensor:

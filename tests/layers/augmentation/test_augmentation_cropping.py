@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from kerasish import layers
-from kerasish.layers.augmentation.draws import Draws, sample_keys
+from kerasish.layers.augmentation.draws import Draws, sample_context, sample_keys
 from kerasish.layers.augmentation.windows import _weights, crop, resize
 
 
@@ -105,25 +105,65 @@ def test_resized_crop_that_cannot_fit_takes_the_middle():
 
 
 @pytest.mark.parametrize("size", [(40, 60), (60, 40), (33, 33)])
-def test_short_side_is_resize_then_crop(size):
+def test_short_side_resizes_the_window_alone(size):
     tv = functional()
-    x = torch.rand(5, 3, *size)
+    x = torch.rand(50, 3, *size)
     layer = layers.RandomShortSide((20, 36), 16, seed=1)
-    parameters = layer.draw(layer._next_draws(5, x.device), size)
+    parameters = layer.draw(layer._next_draws(50, x.device), size)
 
     y = layer.transform_images(x, parameters)
 
-    for i in range(5):
-        short = round(
-            min(size) / float(parameters["vertical" if size[0] <= size[1] else "horizontal"][i, 1])
+    seen = set()
+    for i in range(50):
+        (top, _, low, bottom), (left, _, _, right) = (
+            parameters[n][i].tolist() for n in ("vertical", "horizontal")
         )
-        assert 20 <= short <= 36
-        whole = tv.resize(x[i], [short], antialias=True)
-        top, left = (
-            round(float(parameters[n][i, 0] / parameters[n][i, 1]))
-            for n in ("vertical", "horizontal")
-        )
-        assert_close(y[i], whole[:, top : top + 16, left : left + 16], rtol=0, atol=1e-5)
+        assert low == top
+        assert top.is_integer()
+        tall, wide = round(bottom - top), round(right - left)
+        # 16 pixels of a short side from 20 to 36 are as many of the image's.
+        assert tall == wide
+        seen.add(tall)
+        window = [round(top), round(left), tall, wide]
+        expected = tv.resized_crop(x[i], *window, [16, 16], antialias=True)
+        assert_close(y[i], expected, rtol=0, atol=1e-5)
+    assert min(seen) == round(16 * min(size) / 36)
+    assert max(seen) == round(16 * min(size) / 20)
+
+
+def test_short_side_shows_what_resizing_first_and_cutting_then_shows():
+    tv = functional()
+    rows, columns = torch.meshgrid(torch.arange(90.0), torch.arange(70.0), indexing="ij")
+    x = torch.stack([rows, columns, rows + columns])[None]
+    layer = layers.RandomShortSide((50, 50), 32, seed=1)
+    parameters = layer.draw(layer._next_draws(1, x.device), (90, 70))
+
+    y = layer.transform_images(x, parameters)[0]
+
+    top, left = (round(float(parameters[n][0, 0]) * 50 / 70) for n in ("vertical", "horizontal"))
+    whole = tv.resize(x[0], [50], antialias=True)[:, top : top + 32, left : left + 32]
+    # Within a pixel of the image, away from the border, where resizing sees less.
+    assert (y - whole)[:2, 2:-2, 2:-2].abs().max() < 1.0
+
+
+def test_windows_of_images_of_different_sizes_are_drawn_at_once():
+    makers = (
+        lambda: layers.RandomShortSide((20, 36), 16, seed=3),
+        lambda: layers.RandomResizedCrop(16, 12, seed=3),
+        lambda: layers.RandomCrop(16, 12, seed=3),
+    )
+    sizes = [(40, 60), (60, 40), (33, 33), (18, 90), (8, 10)]
+
+    for make in makers:
+        with sample_context(range(5)):
+            layer = make()
+            both = layer._next_draws(5, torch.device("cpu"))
+            drawn = layer.draw(both, torch.tensor(sizes, dtype=torch.float32).unbind(1))
+        for i, size in enumerate(sizes):
+            x = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
+            with sample_context(i):
+                alone = make()(x)
+            assert torch.equal(layer.changer(drawn)(x, i), alone), type(layer)
 
 
 def test_short_side_reaches_both_ends_and_all_places():
