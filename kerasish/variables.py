@@ -1,26 +1,25 @@
-"""Variable: a torch parameter with Keras's words for changing it."""
+"""Variable: a torch tensor with Keras's words for changing it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+import torch.optim.optimizer as torch_optimizer
+from torch import Tensor
 
 from kerasish import initializers
 from kerasish.config import as_dtype, floatx
 from kerasish.describe import describe
 
-# Tensor.name is torch's own and cannot be set.
-_NAME = "_variable_name"
 
+class Variable(Tensor):
+    """A tensor with a state, which `assign` changes in place.
 
-class Variable(nn.Parameter):
-    """A tensor with a state: an `nn.Parameter` that `assign` changes in place.
-
-    Set as an attribute of a layer or any module, it is one of its parameters.
+    What is computed from a variable is an ordinary tensor. Set as an attribute of a layer or any
+    module, a variable is one of its parameters: `isinstance(variable, nn.Parameter)` holds.
 
     Args:
         initializer: The first values; or, with `shape`, the name of an initialiser or a function of
@@ -42,6 +41,13 @@ class Variable(nn.Parameter):
         array(3., dtype=float32)
     """
 
+    # As torch.nn.Parameter does: results are plain tensors, and dispatch costs nothing.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+
+    _is_param: bool  # torch's mark of parameters that are not of the class Parameter itself
+    _label: str
+    _path: str
+
     def __new__(  # noqa: D102
         cls,
         initializer: Any,
@@ -52,20 +58,45 @@ class Variable(nn.Parameter):
         aggregation: str = "none",
         synchronization: str = "auto",
         name: str | None = None,
-    ) -> Variable:
+    ) -> Self:
         values = _first_values(initializer, shape, dtype)
-        trainable = trainable and (values.is_floating_point() or values.is_complex())
-        self = Tensor._make_subclass(cls, values, trainable)
-        setattr(self, _NAME, name or "variable")
-        return self
+        return cls.of(values, name, trainable=trainable, is_parameter=True)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__()
+    @classmethod
+    def of(
+        cls,
+        tensor: Tensor,
+        name: str | None = None,
+        *,
+        path: str | None = None,
+        trainable: bool = False,
+        is_parameter: bool = False,
+    ) -> Self:
+        """Make a variable that shares the memory of a tensor.
+
+        Args:
+            tensor: Holds the numbers.
+            name: A label.
+            path: The label with the layer's name before it.
+            trainable: Whether gradients are computed for it, if it holds numbers that have any.
+            is_parameter: Whether a module takes it for a parameter; else it may be a buffer.
+        """
+        trainable = trainable and (tensor.is_floating_point() or tensor.is_complex())
+        self = Tensor._make_subclass(cls, tensor, trainable)
+        self._is_param = is_parameter
+        self._label = name or "variable"
+        self._path = path or self._label
+        return self
 
     @property
     def name(self) -> str:  # type: ignore[override]
         """The label."""
-        return getattr(self, _NAME, "variable")
+        return self._label
+
+    @property
+    def path(self) -> str:
+        """The label, after the layer's name where a layer made the variable."""
+        return self._path
 
     @property
     def trainable(self) -> bool:
@@ -77,12 +108,12 @@ class Variable(nn.Parameter):
         self.requires_grad_(bool(value))
 
     @property
-    def value(self) -> Tensor:
+    def value(self) -> Self:
         """The tensor: itself."""
         return self
 
     @torch.no_grad()
-    def assign(self, value: Any) -> Variable:
+    def assign(self, value: Any) -> Self:
         """Replace the numbers.
 
         Raises:
@@ -97,13 +128,13 @@ class Variable(nn.Parameter):
         return self
 
     @torch.no_grad()
-    def assign_add(self, value: Any) -> Variable:
+    def assign_add(self, value: Any) -> Self:
         """Add to the numbers."""
         self.add_(torch.as_tensor(value, device=self.device))
         return self
 
     @torch.no_grad()
-    def assign_sub(self, value: Any) -> Variable:
+    def assign_sub(self, value: Any) -> Self:
         """Subtract from the numbers."""
         self.sub_(torch.as_tensor(value, device=self.device))
         return self
@@ -112,11 +143,37 @@ class Variable(nn.Parameter):
         """The numbers as an array."""
         return self.detach().cpu().numpy()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        values = self.numpy()
+        return values if dtype is None else values.astype(dtype)
+
+    def like_me(self, tensor: Tensor) -> Self:
+        """Another tensor as a variable with this one's name and role."""
+        role = {"trainable": self.requires_grad, "is_parameter": self._is_param}
+        return type(self).of(tensor, self._label, path=self._path, **role)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         if id(self) not in memo:
             values = self.detach().clone(memory_format=torch.preserve_format)
-            memo[id(self)] = Variable(values, trainable=self.requires_grad, name=self.name)
+            memo[id(self)] = self.like_me(values)
         return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        role = self._label, self._path, self.requires_grad, self._is_param
+        return _again, (type(self), self.detach(), *role)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f'Variable("{self._path}", {self.detach()!r})'
+
+
+def _again(cls: Any, tensor: Tensor, name: str, path: str, trainable: bool, param: bool) -> Any:
+    return cls.of(tensor, name, path=path, trainable=trainable, is_parameter=param)
+
+
+# torch picks its fast optimizer kernels for tensor classes on this list only. Operations treat
+# variables as they do parameters, so that one weight of this class need not slow all others.
+_fast_types: list[type] = getattr(torch_optimizer, "_foreach_supported_types", [])
+_fast_types.append(Variable)
 
 
 def _first_values(initializer: Any, shape: Sequence[int] | None, dtype: Any) -> Tensor:

@@ -141,7 +141,7 @@ class PReLU(Layer):
                 f'PReLU "{self.name}" needs to know the sizes of the axes that are not shared, got '
                 f"input shape {tuple(input_shape)}. Name the unknown axes in shared_axes."
             )
-        self.alpha = nn.Parameter(torch.empty(shape, dtype=self.variable_dtype))  # type: ignore[arg-type]
+        self.alpha = self.add_weight(shape, "zeros", name="alpha")  # type: ignore[arg-type]
         sizes = {a: s for a, s in enumerate(input_shape) if a and a not in shared and s is not None}
         self.input_spec = InputSpec(ndim=rank, axes=sizes)
 

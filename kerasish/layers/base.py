@@ -131,7 +131,7 @@ class Layer(WeightHolder):
         self._ranks = range(64)  # the numbers of axes that a straight call may have
         self._version = 0  # counts changes of attributes, after which expanded code is stale
         self._build_depth = 0
-        self._added: dict[int, dict] = {}
+        self._added: dict[str, dict] = {}
         self._losses: list[Tensor] = []
         self._nodes: list[Node] = []
 

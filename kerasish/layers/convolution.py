@@ -217,16 +217,6 @@ class Convolution(BaseConvolution):
         kernel = KerasWeight("kernel", self.conv.weight, *rules, **convolution_kernel(self.rank))
         return [kernel, *self.bias_weight(self.conv.bias)]
 
-    @property
-    def kernel(self) -> Tensor:
-        """The kernel as Keras lays it out, `(*window, channels, filters)`; a view."""
-        return convolution_kernel(self.rank)["to_keras"](self.conv.weight)
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The bias, or `None`."""
-        return self.conv.bias
-
     def transform(self, x: Tensor) -> Tensor:
         """Convolve, channels first."""
         return self.conv(self.pad(x))

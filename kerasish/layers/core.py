@@ -200,16 +200,6 @@ class Dense(Layer):
             )
         return weights
 
-    @property
-    def kernel(self) -> Tensor:
-        """The kernel as Keras lays it out, `(in_features, units)`; a view."""
-        return self.linear.weight.T
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The bias, or `None`."""
-        return self.linear.bias
-
     def forward(self, x: Tensor) -> Tensor:
         """Map the last axis to `units` features."""
         return self.activation(self.linear(x))

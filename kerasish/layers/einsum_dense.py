@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kerasish import activations, constraints, initializers, regularizers
 from kerasish.describe import describe
 from kerasish.layers.base import Layer
 from kerasish.layers.weights import KerasWeight
+from kerasish.variables import Variable
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]*)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]*)(\.\.\.)?")
 
@@ -49,8 +50,8 @@ class EinsumDense(Layer):
         torch.Size([2, 3, 4])
     """
 
-    kernel: nn.Parameter
-    bias: nn.Parameter | None
+    kernel: Variable
+    bias: Variable | None
 
     is_transparent = True
 
@@ -94,7 +95,7 @@ class EinsumDense(Layer):
         """Find the kernel's and the bias's shape from the equation."""
         sizes = self._sizes(input_shape)
         kernel_shape = [self._known(label, sizes) for label in self._kernel]
-        self.kernel = nn.Parameter(torch.empty(kernel_shape, dtype=self.variable_dtype))
+        self.kernel = self.add_weight(kernel_shape, "zeros", name="kernel")
         if not self.bias_axes:
             self.register_parameter("bias", None)
             return
@@ -111,7 +112,7 @@ class EinsumDense(Layer):
         ]
         if self._trailing:
             bias_shape += [1] * (len(input_shape) - len(self._input))
-        self.bias = nn.Parameter(torch.empty(bias_shape, dtype=self.variable_dtype))
+        self.bias = self.add_weight(bias_shape, "zeros", name="bias")
 
     def _sizes(self, input_shape: tuple[int | None, ...]) -> dict[str, int | None]:
         """The size of each label, from the input and from the wanted output."""

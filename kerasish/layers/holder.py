@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kerasish import constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
 from kerasish.layers.weights import KerasWeight
+from kerasish.variables import Variable
 
 
 class _AddedLosses:
@@ -32,12 +33,13 @@ class WeightHolder(nn.Module):
     built: bool
     dtype_policy: DTypePolicy
     _trainable: bool
-    _added: dict[int, dict]
+    _added: dict[str, dict]
     _losses: list[Tensor]
+    _is_looking = False  # whether an attribute is being looked for among the weights
 
     def add_weight(
         self,
-        shape: tuple[int, ...] | int | None = None,
+        shape: Sequence[int] | int | None = None,
         initializer: Any = None,
         dtype: Any = None,
         trainable: bool = True,
@@ -46,7 +48,7 @@ class WeightHolder(nn.Module):
         constraint: Any = None,
         aggregation: str = "none",
         name: str | None = None,
-    ) -> Tensor:
+    ) -> Variable:
         """Make a weight of this layer's own: a parameter, or a buffer when not trainable.
 
         Args:
@@ -61,7 +63,7 @@ class WeightHolder(nn.Module):
             name: Its name in `state_dict()`. An attribute it is assigned to takes precedence.
 
         Returns:
-            The parameter or buffer itself.
+            The parameter or buffer itself, a `Variable`.
         """
         shape = (shape,) if isinstance(shape, int) else tuple(shape or ())
         kind = as_dtype(dtype) if dtype is not None else self.variable_dtype
@@ -76,18 +78,21 @@ class WeightHolder(nn.Module):
         while key in taken or (key in self.__dict__ or hasattr(type(self), key)):
             key = f"{label}_{sum(k.startswith(label) for k in taken) + 1}"
             taken = taken | {key[:-1]}
-        if trainable:
-            tensor = nn.Parameter(tensor, requires_grad=self._trainable)
-            self.register_parameter(key, tensor)
-        else:
-            self.register_buffer(key, tensor)
-        self._added[id(tensor)] = {
+        variable = Variable.of(
+            tensor,
+            name or key,
+            path=f"{self.name}/{name or key}",
+            trainable=trainable and self._trainable,
+            is_parameter=trainable,
+        )
+        register: Any = self.register_parameter if trainable else self.register_buffer
+        register(key, variable)
+        self._added[key] = {
             "name": name or key,
-            "key": key,
             "regularizer": regularizers.get(regularizer),
             "constraint": constraints.get(constraint),
         }
-        return tensor
+        return variable
 
     def __getattr__(self, name: str) -> Any:
         modules = self.__dict__.get("_modules")
@@ -97,18 +102,34 @@ class WeightHolder(nn.Module):
         if isinstance(attribute, property) and attribute.fget is not None:
             # It raised AttributeError, which brought us here: let it say why once more.
             return attribute.fget(self)
-        return super().__getattr__(name)
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name[0] == "_" or self._is_looking or not self.__dict__.get("built"):
+                raise
+            found = self._weight_named(name)
+            if found is None and self.__dict__.get(f"use_{name}") is not False:
+                raise
+            return found
+
+    def _weight_named(self, name: str) -> Tensor | None:
+        """The weight that Keras has as an attribute of this name: `kernel`, `moving_mean`, ...."""
+        self.__dict__["_is_looking"] = True  # what own_weights() misses must not lead back here
+        try:
+            return next((w.view(self.name) for w in self.own_weights() if w.name == name), None)
+        finally:
+            self.__dict__["_is_looking"] = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "training" and name[0] != "_":
             self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
         # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
-        if isinstance(value, Tensor) and "_added" in self.__dict__:
-            made = self._added.get(id(value))
-            if made is not None and made["key"] != name:
-                store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
-                store.pop(made["key"], None)
-                made["key"] = name
+        if type(value) is Variable and "_added" in self.__dict__:
+            store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
+            key = next((key for key in self._added if store.get(key) is value), name)
+            if key != name:
+                del store[key]
+                self._added[name] = self._added.pop(key)
                 if store is self._buffers:
                     self.register_buffer(name, value)
                     return
@@ -117,6 +138,15 @@ class WeightHolder(nn.Module):
             modules: Any = value
             value = nn.ModuleList(modules) if name[0] != "_" else value
         super().__setattr__(name, value)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        stores: Any = self._parameters, self._buffers
+        before = [(s, key, t) for s in stores for key, t in s.items() if type(t) is Variable]
+        super()._apply(fn, recurse)
+        for store, key, variable in before:
+            if type(store[key]) is not Variable:  # torch made a tensor of its own class
+                store[key] = variable.like_me(store[key].data)
+        return self
 
     # Weights
 
@@ -134,7 +164,7 @@ class WeightHolder(nn.Module):
         weights = []
         for key, tensor in (*self._parameters.items(), *self._buffers.items()):
             if tensor is not None:
-                made = self._added.get(id(tensor), {})
+                made = self._added.get(key, {})
                 regularizer, constraint = made.get("regularizer"), made.get("constraint")
                 name = made.get("name", key)
                 weights.append(KerasWeight(name, tensor, None, regularizer, constraint))

@@ -103,16 +103,6 @@ class DepthwiseConvolution(BaseConvolution):
         kernel = KerasWeight("kernel", self.conv.weight, *rules, **layout)
         return [kernel, *self.bias_weight(self.conv.bias)]
 
-    @property
-    def kernel(self) -> Tensor:
-        """The kernel as Keras lays it out, `(*window, channels, depth_multiplier)`; a view."""
-        return depthwise_kernel(self.rank, self.depth_multiplier)["to_keras"](self.conv.weight)
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The bias, or `None`."""
-        return self.conv.bias
-
     def transform(self, x: Tensor) -> Tensor:
         """Convolve, channels first."""
         return self.conv(self.pad(x))

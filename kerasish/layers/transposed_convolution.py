@@ -155,16 +155,6 @@ class TransposedConvolution(BaseConvolution):
         kernel = KerasWeight("kernel", self.conv.weight, *rules, **convolution_kernel(self.rank))
         return [kernel, *self.bias_weight(self.conv.bias)]
 
-    @property
-    def kernel(self) -> Tensor:
-        """The kernel as Keras lays it out, `(*window, filters, channels)`; a view."""
-        return convolution_kernel(self.rank)["to_keras"](self.conv.weight)
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The bias, or `None`."""
-        return self.conv.bias
-
     def transform(self, x: Tensor) -> Tensor:
         """Spread the input, channels first, and cut the end where torch cannot."""
         y = self.conv(x)

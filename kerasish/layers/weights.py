@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.variables import Variable
 
 
 def _same(tensor: Tensor) -> Tensor:
@@ -53,9 +54,13 @@ class KerasWeight:
         """The shape in Keras's layout."""
         return tuple(self.to_keras(torch.empty_like(self.tensor, device="meta")).shape)
 
+    def arranged(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Tensors like its own in Keras's layout, with their history."""
+        return self.to_keras(tensors[0])
+
     def read(self) -> Tensor:
         """The numbers in Keras's layout."""
-        return self.to_keras(self.tensor.detach())
+        return self.arranged([tensor.detach() for tensor in self.tensors])
 
     @torch.no_grad()
     def write(self, value: Any) -> None:
@@ -84,7 +89,16 @@ class KerasWeight:
         """What its regulariser adds to the loss."""
         if self.regularizer is None or not self.trainable:
             return None
-        return self.regularizer(self.to_keras(self.tensor))
+        return self.regularizer(self.arranged(self.tensors))
+
+    def view(self, owner: str) -> Tensor:
+        """The numbers in Keras's layout and under Keras's words, for a layer of this name."""
+        arranged = self.arranged(self.tensors)
+        if torch.compiler.is_compiling():
+            return arranged
+        view = arranged.as_subclass(WeightView)
+        view._weight, view._label, view._path = self, self.name, f"{owner}/{self.name}"
+        return view
 
 
 def permuted(order: Sequence[int]) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -96,3 +110,40 @@ def permuted(order: Sequence[int]) -> dict[str, Callable[[Tensor], Tensor]]:
 def convolution_kernel(rank: int) -> dict[str, Callable[[Tensor], Tensor]]:
     """From torch's (out, in, *spatial) to Keras's (*spatial, in, out)."""
     return permuted([*range(2, rank + 2), 1, 0])
+
+
+class WeightView(Variable):
+    """A layer's weight as Keras lays it out: `layer.kernel`, `layer.moving_mean` and the like.
+
+    It follows the torch tensor behind it, and hands gradients to it; `assign` writes to it.
+    """
+
+    _is_param = False
+    _weight: KerasWeight
+
+    @property
+    def grad(self) -> Tensor | None:  # type: ignore[override]
+        """The gradient of the tensor behind it, in the same layout."""
+        grads = [tensor.grad for tensor in self._weight.tensors]
+        return None if grads[0] is None else self._weight.arranged(grads)  # type: ignore[arg-type]
+
+    def assign(self, value: Any) -> WeightView:
+        """Replace the numbers, given in Keras's layout.
+
+        Raises:
+            ValueError: If the shapes differ.
+        """
+        self._weight.write(value)
+        return self
+
+    def assign_add(self, value: Any) -> WeightView:
+        """Add to the numbers."""
+        return self.assign(self._weight.read() + torch.as_tensor(value, device=self.device))
+
+    def assign_sub(self, value: Any) -> WeightView:
+        """Subtract from the numbers."""
+        return self.assign(self._weight.read() - torch.as_tensor(value, device=self.device))
+
+    def like_me(self, tensor: Tensor) -> Variable:  # type: ignore[override]
+        """A copy is a variable of its own."""
+        return Variable.of(tensor, self._label, path=self._path, trainable=self.requires_grad)

@@ -12,54 +12,7 @@ from torch import Tensor
 
 from kerasish import config, registry
 from kerasish.losses.base import snake_case
-
-
-class Variable(Tensor):
-    """A tensor of a metric's state, with Keras's `assign`, `assign_add` and `assign_sub`.
-
-    Everything else is `torch.Tensor`; what is computed from a variable is an ordinary tensor.
-    """
-
-    # As torch.nn.Parameter does: results are plain tensors, and dispatch costs nothing.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
-
-    @staticmethod
-    def of(value: Tensor) -> Variable:
-        """Make a variable that shares the memory of a tensor."""
-        return torch.Tensor._make_subclass(Variable, value)
-
-    @property
-    def value(self) -> Tensor:
-        """The variable's content as a plain tensor."""
-        return self.as_subclass(Tensor)
-
-    def assign(self, value: Any) -> Variable:
-        """Replace the content, in place."""
-        with torch.no_grad():
-            self.copy_(torch.as_tensor(value))
-        return self
-
-    def assign_add(self, value: Any) -> Variable:
-        """Add to the content, in place."""
-        with torch.no_grad():
-            self.add_(torch.as_tensor(value, device=self.device))
-        return self
-
-    def assign_sub(self, value: Any) -> Variable:
-        """Subtract from the content, in place."""
-        with torch.no_grad():
-            self.sub_(torch.as_tensor(value, device=self.device))
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
-        copied = memo[id(self)] = Variable.of(self.detach().clone())
-        return copied
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return Variable.of, (self.detach().as_subclass(Tensor),)
-
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return f"Variable({self.value!r})"
+from kerasish.variables import Variable
 
 
 def _accumulating(update: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +112,7 @@ class Metric:
             initializer: Its first values: `"zeros"` (the default), `"ones"`, or any initializer.
             dtype: Its type. Defaults to the metric's.
             aggregation: Accepted for Keras's sake; `merge_processes` sums.
-            name: Accepted for Keras's sake.
+            name: Its label.
 
         Raises:
             RuntimeError: If `super().__init__()` has not been called.
@@ -171,7 +124,8 @@ class Metric:
         kind = self._dtype if dtype is None else config.as_dtype(dtype)
         # State made while predicting must survive outside inference mode.
         with torch.inference_mode(False), torch.no_grad():
-            variable = Variable.of(_initial(initializer, tuple(shape), kind).to(self._device))
+            values = _initial(initializer, tuple(shape), kind).to(self._device)
+            variable = Variable.of(values, name, path=f"{self.name}/{name or 'variable'}")
         self._variables.append(variable)
         return variable
 

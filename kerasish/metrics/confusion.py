@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from kerasish.metrics.base import Metric, Variable
+from kerasish.metrics.base import Metric
 from kerasish.metrics.counting import NOTHING, as_thresholds, count_at
+from kerasish.variables import Variable
 
 
 def ratio(part: Tensor, rest: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from torch import Tensor
 from kerasish import config
 from kerasish.describe import describe, suggest
 from kerasish.losses.shapes import as_tensor
-from kerasish.metrics.base import Metric, Variable
+from kerasish.metrics.base import Metric
 from kerasish.metrics.confusion import ratio
 from kerasish.metrics.counting import count_at
+from kerasish.variables import Variable
 
 COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 CURVES = ("ROC", "PR", "PRGAIN")

@@ -15,6 +15,8 @@ import torch
 import torch.optim.optimizer as torch_optimizer
 from torch import Tensor
 
+from kerasish.variables import Variable
+
 # Its stubs hide the foreach and fused kernels, which torch.optim itself is made of.
 kernels: Any = torch
 
@@ -29,7 +31,7 @@ FUSED_DEVICES = ("cpu", "cuda")
 def can_fuse(parameters: list[Tensor]) -> bool:
     """Whether torch's fused kernels take these: ordinary float tensors on CPU or CUDA."""
     return all(
-        type(p) in (Tensor, torch.nn.Parameter)
+        type(p) in (Tensor, torch.nn.Parameter, Variable)
         and p.is_floating_point()
         and p.device.type in FUSED_DEVICES
         for p in parameters

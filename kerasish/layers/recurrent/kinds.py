@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Unpack
 
@@ -40,9 +41,9 @@ class PairedWeight(KerasWeight):
         """The shape of the array."""
         return (2, *super().shape)
 
-    def read(self) -> Tensor:
+    def arranged(self, tensors: Sequence[Tensor]) -> Tensor:
         """The two rows."""
-        return torch.stack([self.to_keras(tensor.detach()) for tensor in self.tensors])
+        return torch.stack([self.to_keras(tensor) for tensor in tensors])
 
     @torch.no_grad()
     def write(self, value: Any) -> None:
@@ -52,12 +53,6 @@ class PairedWeight(KerasWeight):
             KerasWeight(self.name, tensor, None, None, None, self.to_keras, self.from_keras).write(
                 row
             )
-
-    def penalty(self) -> Tensor | None:
-        """What the regulariser adds for both rows together."""
-        if self.regularizer is None or not self.trainable:
-            return None
-        return self.regularizer(torch.stack([self.to_keras(tensor) for tensor in self.tensors]))
 
 
 class Recurrence(RecurrentSettings):
