@@ -14,6 +14,7 @@ from kerasish.custom_objects import (
 )
 from kerasish.layers.feature_space import FeatureSpace
 from kerasish.models.diagram import model_to_dot, plot_model
+from kerasish.utils.audio_folder import audio_dataset_from_directory
 from kerasish.utils.batches import Batches
 from kerasish.utils.cached_file import get_file
 from kerasish.utils.image_folder import image_dataset_from_directory
@@ -40,6 +41,7 @@ __all__ = [
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "audio_dataset_from_directory",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",

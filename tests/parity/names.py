@@ -30,7 +30,6 @@ MISSING: dict[str, dict[str, str]] = {
     "utils": {
         "Config": MACHINERY,
         "get_source_inputs": "model.inputs",
-        "audio_dataset_from_directory": LATER,
         "disable_interactive_logging": "fit(verbose=) decides",
         "enable_interactive_logging": "fit(verbose=) decides",
         "is_interactive_logging_enabled": "fit(verbose=) decides",
