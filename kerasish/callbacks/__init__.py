@@ -21,6 +21,7 @@ from kerasish.callbacks.swap_ema import SwapEMAWeights
 from kerasish.callbacks.tensorboard import TensorBoard
 from kerasish.callbacks.terminate_on_nan import TerminateOnNaN
 from kerasish.callbacks.time_budget import TimeBudget
+from kerasish.callbacks.unfreezing import GradualUnfreezing
 
 __all__ = [
     "BackupAndRestore",
@@ -29,6 +30,7 @@ __all__ = [
     "CallbackList",
     "EarlyStopping",
     "GradientMonitor",
+    "GradualUnfreezing",
     "History",
     "JSONLogger",
     "LambdaCallback",

@@ -217,13 +217,28 @@ def training_state(run: Any) -> dict[str, Any]:
     optimizer = run.model.optimizer
     return {
         "optimizer": None if optimizer.torch is None else optimizer.state_dict(),
+        "bound": _bound(run.model),
         "step": run.step.state_dict() if hasattr(run.step, "state_dict") else None,
     }
+
+
+def _bound(model: Any) -> dict[str, bool]:
+    """The parameters that the optimizer has in charge, by name."""
+    optimizer = model.optimizer.torch
+    groups = [] if optimizer is None else optimizer.param_groups
+    bound = {id(parameter) for group in groups for parameter in group["params"]}
+    return {name: True for name, p in model.named_parameters() if id(p) in bound}
 
 
 def load_training_state(run: Any, state: dict[str, Any]) -> None:
     """Put back what `training_state` took."""
     if state["optimizer"] is not None:
+        model, bound = run.model, state.get("bound")
+        if bound and bound.keys() != _bound(model).keys():
+            # A callback had frozen or thawed layers, and will do so again when the epoch begins.
+            named = [(name, p) for name, p in model.named_parameters() if name in bound]
+            model.optimizer.bind(named, model._recipe.lr_multipliers)
+            run.learning = None
         run.model.optimizer.load_state_dict(state["optimizer"])
     if state["step"] is not None and hasattr(run.step, "load_state_dict"):
         run.step.load_state_dict(state["step"])

@@ -53,6 +53,7 @@ class Run:
         self.timings = Timings()
         self.step: Any = None
         self.is_finished = False
+        self.learning: set[int] | None = learning_of(model)
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         """Train until the last epoch, the end of the data, or `model.stop_training`."""
@@ -94,6 +95,7 @@ class Run:
         self.model.train()
         with timings.within("callbacks"):
             self.listeners.on_epoch_begin(epoch)
+        self.follow_freezing()
         if self.plan is not None and self.tracker is not None:
             # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
             self.step = make_train_step(self.plan)
@@ -122,6 +124,13 @@ class Run:
         self.model.optimizer.on_epoch_end(logs)
         self.listeners.history.add_seconds(timings.as_dict())
         return logs
+
+    def follow_freezing(self) -> None:
+        """Let the optimizer take up what a callback thawed, and leave what it froze."""
+        learning = learning_of(self.model)
+        if learning != self.learning and self.model.optimizer.torch is not None:
+            self.model._bind_optimizer()
+        self.learning = learning
 
     def train_batches(self, first: int) -> tuple[int, dict[str, Any]]:
         """Train on an epoch's batches from the first on. Returns their count, and the logs."""
@@ -155,6 +164,11 @@ class Run:
         history.advice = advise(history.seconds, source)
         if history.advice and speak:
             say(history.advice)
+
+
+def learning_of(model: Any) -> set[int]:
+    """Which parameters training changes."""
+    return {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
 
 
 def _is_due(validation_freq: Any, epoch: int) -> bool:

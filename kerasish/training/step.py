@@ -41,9 +41,7 @@ class StepPlan:
     ) -> None:
         self.model, self.recipe = model, recipe
         self.objective, self.device, self.views = objective, device, views
-        weights = model.keras_weights()
-        self.penalised = [w for w in weights if w.regularizer is not None and w.trainable]
-        self.constrained = [w for w in weights if w.constraint is not None and w.trainable]
+        self.note_weights()
         self.has_masks = bool(getattr(model, "has_output_masks", False))
         # Here rather than with a step: the scale that was found lasts from epoch to epoch.
         is_half = recipe.precision == "float16-mixed"
@@ -59,6 +57,12 @@ class StepPlan:
         first = next(model.parameters(), None)
         widens = first is None or first.dtype == torch.float32
         self.cast = input_caster(recipe, takes_integers or is_graph, not is_graph, widens)
+
+    def note_weights(self) -> None:
+        """Take down which weights that learn are penalised or constrained."""
+        weights = [weight for weight in self.model.keras_weights() if weight.trainable]
+        self.penalised = [weight for weight in weights if weight.regularizer is not None]
+        self.constrained = [weight for weight in weights if weight.constraint is not None]
 
     @property
     def is_plain(self) -> bool:
@@ -136,6 +140,7 @@ class StepPlan:
 
 def make_train_step(plan: StepPlan) -> Step:
     """The function that trains on one batch: `step(x, y, sample_weight)`."""
+    plan.note_weights()  # a callback may have thawed some since
     return plain_train_step(plan) if plan.is_plain else FullTrainStep(plan)
 
 
