@@ -118,15 +118,18 @@ class Normalization(DataLayer):
         self.invert = bool(invert)
         self.supports_masking = True
         self._is_given = mean is not None
-        if (mean is None) != (variance is None) or np.shape(mean) != np.shape(variance):
+        # One number serves all channels, so it goes with a list; Keras wants equal lists.
+        shapes = {np.shape(value) for value in (mean, variance)} - {()}
+        if (mean is None) != (variance is None) or len(shapes) > 1:
             raise ValueError(
                 "Normalization: `mean` and `variance` go together and have one shape, got "
                 f"{describe(mean)} and {describe(variance)}."
             )
         most = 1 if self.axis == "auto" else len(self.axis)
-        if mean is not None and np.ndim(mean) > most:
+        ndim = max(np.ndim(mean), np.ndim(variance))
+        if ndim > most:
             raise ValueError(
-                f"Normalization: `mean` has {np.ndim(mean)} axes, but axis={axis!r} keeps {most}."
+                f"Normalization: `mean` has {ndim} axes, but axis={axis!r} keeps {most}."
             )
         self.input_mean, self.input_variance = mean, variance
 

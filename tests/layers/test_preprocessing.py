@@ -191,11 +191,18 @@ def test_inverting_undoes():
     assert_close(back(forth(x)), x)
 
 
+def test_one_number_goes_with_a_list():
+    x = torch.tensor([[3.0, 6.0]])
+
+    assert layers.Normalization(mean=[1.0, 2.0], variance=4.0)(x).tolist() == [[1.0, 2.0]]
+    assert layers.Normalization(mean=2.0, variance=[1.0, 4.0])(x).tolist() == [[1.0, 2.0]]
+
+
 def test_normalization_refuses():
     with pytest.raises(ValueError, match="go together"):
         layers.Normalization(mean=1.0)
     with pytest.raises(ValueError, match="go together"):
-        layers.Normalization(mean=[1.0], variance=1.0)
+        layers.Normalization(mean=[1.0, 2.0], variance=[1.0])
     with pytest.raises(ValueError, match="`mean` has 2 axes, but axis=-1 keeps 1"):
         layers.Normalization(-1, mean=np.ones((2, 2)), variance=np.ones((2, 2)))
     with pytest.raises(ValueError, match="must be an integer, several, 'auto' or None"):
