@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -38,40 +39,105 @@ def assemble(
     name: str | None = None,
 ) -> Model:
     """Make the model that an `Application` is asked for; the arguments are explained there."""
-    names, classes = (None, classes) if isinstance(classes, int) else _named(label, classes)
-    _check(label, include_top, pooling, classes)
     published = _published(architecture, weights)
-    inputs, x = _inputs(label, architecture, published, include_top, input_tensor, input_shape)
-    is_last = image_data_format() == "channels_last"
-    channels, *size = (x.shape[-1], *x.shape[1:3]) if is_last else x.shape[1:]
-    _check_image(label, published, channels, size, weights)
+    frame = prepare(
+        label,
+        published,
+        include_top=include_top,
+        weights=weights,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        needs_size=include_top or architecture.startswith(("vit", "maxvit")),
+    )
     state = read_weights(label, architecture, weights)
     transforms = published.transforms()
     is_map = not include_top or architecture.startswith("squeezenet")
     backbone = Backbone(
         architecture,
         "map" if is_map else "vector",
-        channels=channels,
-        options={**_sizes(architecture, size), **options},
+        channels=frame.channels,
+        options={**_sizes(architecture, frame.size), **options},
         mean=transforms.mean if include_preprocessing else None,
         std=transforms.std if include_preprocessing else None,
         name=architecture,
     )
     head_state = {} if state is None else load_backbone(backbone, state)
-    features = backbone(x)
+    features = backbone(frame.x)
     if include_top:
-        outputs = _top(backbone, features, classes, classifier_activation, head_state)
+        outputs = _top(backbone, features, frame.classes, classifier_activation, head_state)
     else:
-        outputs = _pooled(label, features, pooling)
-    model = Model(inputs, outputs, name=name or architecture)
-    if input_tensor is None:
-        model.preprocessing = _preprocessing(published, channels, size, include_preprocessing)
-    if names is not None:
-        model.class_names = names
-    elif include_top and state is not None and classes == len(published.meta["categories"]):
-        model.class_names = published.meta["categories"]
-    model.freeze_point = stages(model)[-2 if include_top else -1].name
+        outputs = pooled(features, pooling)
+    model = Model(frame.inputs, outputs, name=name or architecture)
+    furnish(model, frame, published, include_top, weights is not None, include_preprocessing)
     return model
+
+
+@dataclasses.dataclass
+class Frame:
+    """What a network is built into.
+
+    Attributes:
+        inputs: The model's inputs.
+        x: The images that the network gets.
+        channels: Their channels.
+        size: Their height and width; `None` where any goes.
+        classes: The number of classes.
+        names: The classes' names, if they were given.
+        has_own_input: Whether nothing comes before the network.
+    """
+
+    inputs: Any
+    x: Any
+    channels: int
+    size: list[int | None]
+    classes: int
+    names: list[str] | None
+    has_own_input: bool
+
+
+def prepare(
+    label: str,
+    published: Any,
+    *,
+    include_top: bool,
+    weights: Any,
+    input_tensor: Any,
+    input_shape: tuple[int | None, ...] | None,
+    pooling: str | None,
+    classes: Any,
+    needs_size: bool,
+) -> Frame:
+    """Check the arguments that all networks share, and make the inputs."""
+    names, classes = (None, classes) if isinstance(classes, int) else _named(label, classes)
+    _check(label, include_top, pooling, classes)
+    inputs, x = _inputs(label, published, needs_size, input_tensor, input_shape)
+    is_last = image_data_format() == "channels_last"
+    channels, *size = (x.shape[-1], *x.shape[1:3]) if is_last else x.shape[1:]
+    _check_image(label, published, channels, size, weights)
+    return Frame(inputs, x, channels, size, classes, names, input_tensor is None)
+
+
+def furnish(
+    model: Model,
+    frame: Frame,
+    published: Any,
+    include_top: bool,
+    is_pretrained: bool,
+    include_preprocessing: bool,
+) -> None:
+    """Give a model what it knows of its images and classes, and where it freezes."""
+    if frame.has_own_input:
+        model.preprocessing = _preprocessing(
+            published, frame.channels, frame.size, include_preprocessing
+        )
+    categories = published.meta["categories"]
+    if frame.names is not None:
+        model.class_names = frame.names
+    elif include_top and is_pretrained and frame.classes == len(categories):
+        model.class_names = categories
+    model.freeze_point = stages(model)[-2 if include_top else -1].name
 
 
 def _named(name: str, classes: Any) -> tuple[list[str] | None, Any]:
@@ -120,7 +186,7 @@ def _check(name: str, include_top: bool, pooling: str | None, classes: int) -> N
     if pooling and include_top:
         warnings.warn(
             f"{name}: pooling={pooling!r} has no effect with a top; pass include_top=False.",
-            stacklevel=4,
+            stacklevel=5,
         )
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"{name}: `classes` must be a positive integer, got {describe(classes)}.")
@@ -128,9 +194,8 @@ def _check(name: str, include_top: bool, pooling: str | None, classes: int) -> N
 
 def _inputs(
     name: str,
-    architecture: str,
     published: Any,
-    include_top: bool,
+    needs_size: bool,
     input_tensor: Any,
     input_shape: tuple[int | None, ...] | None,
 ) -> tuple[Any, Any]:
@@ -144,7 +209,6 @@ def _inputs(
         return _sources(input_tensor), input_tensor
     is_last = image_data_format() == "channels_last"
     if input_shape is None:
-        needs_size = include_top or architecture.startswith(("vit", "maxvit"))
         side = published.transforms().crop_size[0] if needs_size else None
         input_shape = (side, side, 3) if is_last else (3, side, side)
     if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
@@ -223,7 +287,8 @@ def _top(
     return outputs
 
 
-def _pooled(name: str, features: Any, pooling: str | None) -> Any:
+def pooled(features: Any, pooling: str | None) -> Any:
+    """The features, pooled if they are a map and pooling is asked for."""
     if pooling is None or len(features.shape) != 4:
         return features
     if pooling == "avg":
