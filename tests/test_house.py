@@ -31,7 +31,7 @@ RANKS = [
     {"callbacks", "data", "saving", "tta"},
     {"training"},
     {"models"},
-    {"applications", "backend", "datasets", "mixed_precision", "transfer", "utils"},
+    {"applications", "backend", "datasets", "mixed_precision", "report", "transfer", "utils"},
     {"preprocessing"},
     {"__init__"},
 ]
