@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 
 class BatchSource(Dataset):
@@ -20,7 +21,7 @@ class BatchSource(Dataset):
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Any:
         """The rows of these numbers as one batch, or `None` if nothing of it could be read.
 
         Args:
@@ -48,6 +49,33 @@ class BatchSource(Dataset):
         if batch is None:
             return []
         return list(zip(*batch, strict=True)) if isinstance(batch, tuple) else list(batch)
+
+
+class Part(BatchSource):
+    """Some rows of a source.
+
+    Args:
+        source: Where batches come from.
+        rows: The rows' numbers there.
+    """
+
+    def __init__(self, source: BatchSource, rows: Sequence[int]) -> None:
+        self.source, self.rows = source, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Any:
+        """The rows of these numbers as one batch."""
+        return self.source.batch([self.rows[index] for index in indices], epoch)
+
+
+def as_source(data: Dataset) -> BatchSource | None:
+    """A source, or torch's subset of one, as a source; `None` for any other data set."""
+    if isinstance(data, Subset) and type(data) is Subset:
+        whole = as_source(data.dataset)
+        return None if whole is None else Part(whole, data.indices)
+    return data if isinstance(data, BatchSource) else None
 
 
 class ReadyBatches(Dataset):

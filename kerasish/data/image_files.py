@@ -1,10 +1,12 @@
-"""Image files read fast: JPEG by torchvision's decoder, everything else by PIL."""
+"""Image files read fast: JPEG by torchcodec or torchvision, everything else by PIL."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -53,19 +55,42 @@ class ImageFile:
         Raises:
             ValueError: If it is damaged.
         """
-        if self._is_plain:
-            from torchvision.io import ImageReadMode, decode_jpeg
-
-            mode = ImageReadMode.GRAY if self.channels == 1 else ImageReadMode.RGB
+        decode = jpeg_decoder() if self._is_plain else None
+        if decode is not None:
             try:
-                image = decode_jpeg(torch.from_numpy(self._data), mode=mode)
+                return decode(torch.from_numpy(self._data), self.channels).permute(1, 2, 0)
             except RuntimeError:  # PIL reads some of these, and else says what is wrong
                 pass
-            else:
-                assert isinstance(image, Tensor)
-                return image.permute(1, 2, 0)
         array = np.array(open_image(self.path).convert(_PIL_MODES[self.channels]))
         return torch.from_numpy(array.reshape(*array.shape[:2], self.channels))
+
+
+@functools.cache
+def jpeg_decoder() -> Callable[[Tensor, int], Tensor] | None:
+    """The fastest decoder there is: of a file's bytes, given the number of channels.
+
+    It makes a tensor (channels, height, width), and lets go of Python's lock meanwhile. `None`
+    where only PIL is left.
+    """
+    try:
+        from torchcodec.decoders import decode_jpeg  # type: ignore[import-not-found]
+
+        def decode(data: Tensor, channels: int) -> Tensor:
+            image = decode_jpeg(data, mode="RGB" if channels == 3 else "GRAY")
+            assert isinstance(image, Tensor)
+            return image
+
+        return decode
+    # Besides a missing package, one that was built for another torch.
+    except (ImportError, OSError, RuntimeError):
+        pass
+    with contextlib.suppress(ImportError, AttributeError):
+        import torchvision.io  # noqa: F401
+
+        # Its function in Python warns at each call that it will go one day.
+        operator = torch.ops.image.decode_jpeg.default
+        return lambda data, channels: operator(data, channels)
+    return None
 
 
 def jpeg_frame(data: np.ndarray) -> tuple[int, int, int] | None:

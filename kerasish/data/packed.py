@@ -128,16 +128,45 @@ class PackedImages(ImageSource):
         widths: `(images,)`.
     """
 
-    def __init__(self, pixels: Tensor, index: PackedIndex, path: Path, **options: Any) -> None:
+    def __init__(
+        self,
+        pixels: Tensor,
+        index: PackedIndex,
+        path: Path,
+        rows: Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
         self._pixels, self._index, self.path, self._options = pixels, index, path, options
-        self.class_names, self.paths, self.about = index.class_names, index.paths, index.about
-        self.heights, self.widths = index.heights, index.widths
-        sizes = zip(index.heights.tolist(), index.widths.tolist(), strict=True)
-        self._places = list(zip(index.offsets.tolist(), sizes, strict=False))
-        super().__init__(None if self.class_names is None else index.labels, **options)
+        self.class_names, self.about = index.class_names, index.about
+        self._rows = list(range(len(index.heights))) if rows is None else [int(r) for r in rows]
+        self.heights, self.widths = index.heights[self._rows], index.widths[self._rows]
+        self.paths = [index.paths[row] for row in self._rows]
+        sizes = zip(self.heights.tolist(), self.widths.tolist(), strict=True)
+        self._places = list(zip(index.offsets[self._rows].tolist(), sizes, strict=True))
+        labels = None if self.class_names is None else index.labels[self._rows]
+        super().__init__(labels, **options)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._rows)
+
+    def number(self, index: int) -> int:
+        """An image's place in the file, which stands for it when something is drawn for it."""
+        return self._rows[index]
+
+    def select(self, rows: Sequence[int], **options: Any) -> PackedImages:
+        """Some of the images, in this order, on the same memory map.
+
+        Args:
+            rows: Their numbers in this data set, such as the `indices` of a torch `Subset`.
+            **options: Those of `open_packed` that are to differ, such as `training=False`.
+
+        Example:
+            >>> train, rest = split_dataset(photos, 0.9, shuffle=True)  # doctest: +SKIP
+            >>> validation = photos.select(rest.indices, training=False)  # doctest: +SKIP
+        """
+        chosen = [self._rows[row] for row in rows]
+        options = {**self._options, **options}
+        return PackedImages(self._pixels, self._index, self.path, chosen, **options)
 
     def pictures(self, indices: Sequence[int]) -> Sequence[Picture]:
         """Images where they lie in the map."""
@@ -154,7 +183,7 @@ class PackedImages(ImageSource):
         Raises:
             ArchiveError: If an image is damaged; the message names it.
         """
-        for number, expected in enumerate(self._index.checksums.tolist()):
+        for number, expected in enumerate(self._index.checksums[self._rows].tolist()):
             if zlib.crc32(self.picture(number).pixels().numpy().data) != expected:
                 raise ArchiveError(
                     f"Cannot trust {self.path}: the pixels of {self.paths[number]} (image "
@@ -167,7 +196,7 @@ class PackedImages(ImageSource):
 
     def __reduce__(self) -> tuple:
         # A worker process opens the file anew and shares its pages with everybody.
-        return _open_again, (self.path, self._options, self.epoch)
+        return _open_again, (self.path, self._rows, self._options, self.epoch)
 
 
 def open_packed(
@@ -215,8 +244,10 @@ def open_packed(
     )
 
 
-def _open_again(path: Path, options: dict[str, Any], epoch: int | None) -> PackedImages:
-    dataset = open_packed(path, **options)
+def _open_again(
+    path: Path, rows: list[int], options: dict[str, Any], epoch: int | None
+) -> PackedImages:
+    dataset = PackedImages(*read_packed(path), path, rows, **options)
     dataset.set_epoch(epoch)
     return dataset
 

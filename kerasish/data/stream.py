@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
-from kerasish.data.batch_source import BatchSource, ReadyBatches, as_it_is
+from kerasish.data.batch_source import ReadyBatches, as_it_is, as_source
 from kerasish.data.feed import Batch, Feed, Prepare, check_rows, mix_seed
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
@@ -119,9 +119,10 @@ class StreamFeed(Feed):
         count = len(data)  # type: ignore[arg-type]
         self._sampler = EpochSampler(count, shuffle, seed, batch_size, shard)
         order = self._sampler
-        if not isinstance(data, BatchSource):
+        source = as_source(data)
+        if source is None:
             return DataLoader(data, batch_size=batch_size, sampler=order)
-        ready = ReadyBatches(data)
+        ready = ReadyBatches(source)
         return DataLoader(ready, batch_size=batch_size, sampler=order, collate_fn=as_it_is)
 
     def prepare(self, function: Prepare) -> None:

@@ -100,7 +100,7 @@ class Windows(BatchSource):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Any:
         """The windows of these numbers as one batch."""
         starts = self.starts[torch.as_tensor(indices)]
         windows = self.series[starts[:, None] + self.offsets]  # (batch, sequence_length, ...)

@@ -31,7 +31,7 @@ class TextFiles(BatchSource):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def batch(self, indices: list[int], epoch: int | None = None) -> Any:
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Any:
         """The texts of these numbers as a list, and their labels."""
         texts = [self._text(self.paths[index]) for index in indices]
         return texts if self.labels is None else (texts, self.labels[indices])

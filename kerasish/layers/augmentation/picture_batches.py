@@ -118,7 +118,8 @@ class PictureBatches:
         """
         for layer in self.layers:
             layer.train(self.training)
-        with torch.no_grad():
+        # Threads know nothing of the caller's inference mode, whose tensors they must not fill.
+        with torch.inference_mode(False), torch.no_grad():
             images, rows = self._images(pictures, numbers, epoch)
             if len(rows) < len(pictures):
                 if not rows:
