@@ -12,7 +12,8 @@ class Loopback:
 
     Attributes:
         files: Contents by name.
-        tags: ETags by name; without one, parts of the file cannot be asked for safely.
+        tags: ETags by name, or dates; without one, parts cannot be asked for safely.
+        moved: Other names to go to, by name.
         ranges: Whether parts are sent when asked for.
         cuts: For each answer in turn, after how many bytes it breaks off; `None` for not at all.
         statuses: For each answer in turn, an error to send in its place; `None` for none.
@@ -22,7 +23,7 @@ class Loopback:
 
     def __init__(self, address):
         self.address = address
-        self.files, self.tags, self.asked = {}, {}, []
+        self.files, self.tags, self.moved, self.asked = {}, {}, {}, []
         self.ranges, self.sized = True, True
         self.cuts, self.statuses = [], []
 
@@ -55,6 +56,11 @@ def loopback():
 def answer(request, web):
     name, wanted = request.path.lstrip("/"), request.headers.get("Range")
     web.asked.append((name, wanted))
+    if name in web.moved:
+        request.send_response(302)
+        request.send_header("Location", web.url(web.moved[name]))
+        request.end_headers()
+        return
     status = web.statuses.pop(0) if web.statuses else None
     if status or name not in web.files:
         request.send_error(status or 404)
@@ -72,7 +78,7 @@ def answer(request, web):
     if web.sized:
         request.send_header("Content-Length", str(len(content) - first))
     if tag:
-        request.send_header("ETag", tag)
+        request.send_header("ETag" if '"' in tag else "Last-Modified", tag)
     request.end_headers()
     cut = web.cuts.pop(0) if web.cuts else None
     request.wfile.write(content[first:] if cut is None else content[first : first + cut])

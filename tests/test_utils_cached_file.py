@@ -92,7 +92,7 @@ def test_file_with_another_hash_is_downloaded_again(web, hashes, capsys):
     path = get_file(origin=web.url("a.txt"), **hashes)
 
     assert Path(path).read_bytes() == CONTENT
-    assert "another hash than the one expected" in capsys.readouterr().out
+    assert "another hash than the expected one" in capsys.readouterr().out
 
 
 def test_wrong_hash_of_a_download_is_an_error(web, tmp_path):
@@ -121,6 +121,17 @@ def test_kept_file_in_a_folder_that_cannot_be_written_is_read(web, tmp_path):
         assert get(origin=web.url("a.txt"), file_hash=SHA256) == str(path)
     finally:
         path.parent.chmod(0o700)
+
+
+def test_folder_that_cannot_be_made_is_told_with_what_to_set(web, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(OSError, match="file") as caught:
+        get(origin=web.url("a.txt"), cache_dir=tmp_path / "file")
+
+    assert f"keeps files in {tmp_path / 'file' / 'datasets'}; set KERASISH_HOME" in "".join(
+        caught.value.__notes__
+    )
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,36 @@ def test_broken_connection_is_tried_again(web, tmp_path, ranges):
     assert [wanted for _, wanted in web.asked] == expected
 
 
+def test_date_of_the_file_will_do_to_resume_it(web, tmp_path):
+    web.tags["a.bin"] = "Wed, 21 Oct 2015 07:28:00 GMT"
+    web.cuts = [300_000]
+
+    path = download(web.url("a.bin"), tmp_path / "a.bin", verbose=0)
+
+    assert path.read_bytes() == CONTENT
+    assert web.asked[-1] == ("a.bin", "bytes=300000-")
+
+
+def test_weak_tag_will_not_do_to_resume_a_file(web, tmp_path):
+    web.tags["a.bin"] = 'W/"v1"'
+    web.cuts = [300_000]
+
+    path = download(web.url("a.bin"), tmp_path / "a.bin", verbose=0)
+
+    assert path.read_bytes() == CONTENT
+    assert web.asked[-1] == ("a.bin", None)
+
+
+def test_file_that_has_moved_is_followed_and_resumed_there(web, tmp_path):
+    web.moved["old.bin"] = "a.bin"
+    web.cuts = [300_000]
+
+    path = download(web.url("old.bin"), tmp_path / "a.bin", verbose=0)
+
+    assert path.read_bytes() == CONTENT
+    assert web.asked[-1] == ("a.bin", "bytes=300000-")
+
+
 def test_server_without_tags_is_asked_for_the_whole_again(web, tmp_path):
     del web.tags["a.bin"]
     web.cuts = [300_000]

@@ -74,18 +74,24 @@ def get_file(
     kept = (
         None if force_download else _kept(path, cache_dir, cache_subdir, file_hash, hash_algorithm)
     )
-    if kept is None:
-        if path.exists() and not force_download and verbose:
-            sys.stdout.write(
-                f"{path} has another hash than the one expected: downloading it again.\n"
+    try:
+        if kept is None:
+            if path.exists() and not force_download and verbose:
+                sys.stdout.write(f"{path} has another hash than the expected one.\n")
+            download(
+                origin, path, file_hash=file_hash, hash_algorithm=hash_algorithm, verbose=verbose
             )
-        download(origin, path, file_hash=file_hash, hash_algorithm=hash_algorithm, verbose=verbose)
-    if not formats:
-        return str(kept or path)
-    if kept is None or not (folder / unpacked).is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        unpack(kept or path, folder / unpacked, formats)
-    return str(folder / unpacked)
+        if formats and (kept is None or not (folder / unpacked).is_dir()):
+            folder.mkdir(parents=True, exist_ok=True)
+            unpack(kept or path, folder / unpacked, formats)
+    except OSError as error:
+        if not isinstance(error, ConnectionError):
+            error.add_note(
+                f"get_file keeps files in {folder}; set KERASISH_HOME or `cache_dir` to another "
+                "folder if this one cannot be written."
+            )
+        raise
+    return str(folder / unpacked if formats else kept or path)
 
 
 def _names(fname: str | os.PathLike | None, origin: str, extracts: bool) -> tuple[str, str]:
