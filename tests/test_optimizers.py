@@ -11,6 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from kerasish import optimizers, schedules
+from kerasish.optimizers.algorithms import RMSpropAlgorithm
 
 SHAPES = [(4, 3), (4,), (2, 4), (2,)]
 
@@ -56,13 +57,23 @@ SAME_AS_TORCH = {
     ),
     "rmsprop": (
         optimizers.RMSprop(0.1),
-        lambda p: torch.optim.RMSprop(p, 0.1, alpha=0.9, eps=1e-7, foreach=True),
+        lambda p: RMSpropAlgorithm(p, lr=0.1, alpha=0.9, eps=1e-7, momentum=0, centered=False),
     ),
     "rmsprop-all": (
         optimizers.RMSprop(0.1, momentum=0.5, centered=True),
-        lambda p: torch.optim.RMSprop(
-            p, 0.1, alpha=0.9, eps=1e-7, momentum=0.5, centered=True, foreach=True
+        lambda p: RMSpropAlgorithm(p, lr=0.1, alpha=0.9, eps=1e-7, momentum=0.5, centered=True),
+    ),
+    "torch-rmsprop": (
+        optimizers.TorchOptimizer(functools.partial(torch.optim.RMSprop, lr=0.1, foreach=True)),
+        lambda p: torch.optim.RMSprop(p, 0.1, foreach=True),
+    ),
+    "torch-rmsprop-all": (
+        optimizers.TorchOptimizer(
+            functools.partial(
+                torch.optim.RMSprop, lr=0.1, momentum=0.5, centered=True, foreach=True
+            )
         ),
+        lambda p: torch.optim.RMSprop(p, 0.1, momentum=0.5, centered=True, foreach=True),
     ),
 }
 

@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerasish.optimizers.direct import kernels
-
-Group = dict[str, Any]
+from kerasish.optimizers.direct import MAKERS, Group, Kernel, kernels, shared_steps
 
 
 class Algorithm(torch.optim.Optimizer):
@@ -61,6 +59,77 @@ def _column(states: list[Any], key: str) -> list[Tensor]:
 def _corrections(beta: float, states: list[Any]) -> list[float]:
     """`1 - beta ** step`: how much of a mean that started at zero has filled by now."""
     return [1 - beta ** float(state["step"]) for state in states]
+
+
+class RMSpropAlgorithm(Algorithm):
+    """Gradient over the root of the running mean of its square, with Keras's order of operations.
+
+    Epsilon stands inside the root, and the learning rate inside the velocity. The state of
+    `torch.optim.RMSprop` can be loaded.
+    """
+
+    def start(self, group: Group, parameter: Tensor) -> dict[str, Tensor]:
+        """Means and velocity of zeros, as far as they are used."""
+        state = {"square_avg": torch.zeros_like(parameter)}
+        if group["momentum"] > 0:
+            state["velocity"] = torch.zeros_like(parameter)
+        if group["centered"]:
+            state["grad_avg"] = torch.zeros_like(parameter)
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state of this class, or of torch's, whose velocity lacks the rate."""
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            for state in [self.state[p] for p in group["params"]]:
+                if state.get("momentum_buffer") is not None:
+                    state["velocity"] = state.pop("momentum_buffer") * group["lr"]
+
+    def advance(
+        self, group: Group, parameters: list[Tensor], grads: list[Tensor], states: list[Any]
+    ) -> None:
+        """One step along the scaled gradient."""
+        rmsprop_kernel(parameters, group, states)(grads)
+
+
+def rmsprop_kernel(parameters: list[Tensor], group: Group, states: list[Any]) -> Kernel:
+    """The update of a group from its gradients, with its state at hand."""
+    squares = _column(states, "square_avg")
+    means = _column(states, "grad_avg") if group["centered"] else None
+    velocities = _column(states, "velocity") if group["momentum"] > 0 else None
+
+    def update(grads: list[Tensor]) -> None:
+        alpha = group["alpha"]
+        kernels._foreach_mul_(squares, alpha)
+        kernels._foreach_addcmul_(squares, grads, grads, value=1 - alpha)
+        scale = kernels._foreach_add(squares, group["eps"])
+        if means is not None:
+            kernels._foreach_lerp_(means, grads, 1 - alpha)
+            kernels._foreach_addcmul_(scale, means, means, value=-1)
+        kernels._foreach_sqrt_(scale)
+        if velocities is None:
+            kernels._foreach_addcdiv_(parameters, grads, scale, value=-group["lr"])
+        else:
+            kernels._foreach_mul_(velocities, group["momentum"])
+            kernels._foreach_addcdiv_(velocities, grads, scale, value=group["lr"])
+            kernels._foreach_sub_(parameters, velocities)
+
+    return update
+
+
+def _direct_rmsprop(parameters: list[Tensor], group: Group, state: Any) -> Kernel:
+    states = [state[p] for p in parameters]
+    count, _ = shared_steps(states)
+    advance = rmsprop_kernel(parameters, group, states)
+
+    def update(grads: list[Tensor]) -> None:
+        count.add_(1)
+        advance(grads)
+
+    return update
+
+
+MAKERS[RMSpropAlgorithm] = _direct_rmsprop
 
 
 class LionAlgorithm(Algorithm):

@@ -124,11 +124,12 @@ def _is_plain(group: Group) -> bool:
     if "momentum" in group and "dampening" in group and group["momentum"] == 0:  # plain SGD
         return not (group["weight_decay"] or group["maximize"] or group["fused"])
     if "alpha" in group:  # RMSprop has no fused kernel
-        return bool(group["foreach"] and not group["weight_decay"] and not group["maximize"])
+        other = group.get("weight_decay") or group.get("maximize")
+        return bool(group.get("foreach", True) and not other)
     return bool(group["fused"])
 
 
-def _shared_steps(states: list[Group]) -> tuple[Tensor, list[Tensor]]:
+def shared_steps(states: list[Group]) -> tuple[Tensor, list[Tensor]]:
     """Make the step counters views of one vector: one addition counts for all parameters."""
     vector = torch.stack([state["step"] for state in states])
     views = list(vector.unbind())
@@ -177,7 +178,7 @@ def _sgd(parameters: list[Tensor], group: Group, state: Any) -> Kernel:
 
 def _adam(parameters: list[Tensor], group: Group, state: Any) -> Kernel:
     states = [state[p] for p in parameters]
-    count, steps = _shared_steps(states)
+    count, steps = shared_steps(states)
     means = [s["exp_avg"] for s in states]
     squares = [s["exp_avg_sq"] for s in states]
     amsgrad = group["amsgrad"]
@@ -208,7 +209,7 @@ def _adam(parameters: list[Tensor], group: Group, state: Any) -> Kernel:
 
 def _adagrad(parameters: list[Tensor], group: Group, state: Any) -> Kernel:
     states = [state[p] for p in parameters]
-    count, steps = _shared_steps(states)
+    count, steps = shared_steps(states)
     sums = [s["sum"] for s in states]
 
     def update(grads: list[Tensor]) -> None:
@@ -230,7 +231,7 @@ def _adagrad(parameters: list[Tensor], group: Group, state: Any) -> Kernel:
 
 def _rmsprop(parameters: list[Tensor], group: Group, state: Any) -> Kernel:
     states = [state[p] for p in parameters]
-    count, _ = _shared_steps(states)
+    count, _ = shared_steps(states)
     squares = [s["square_avg"] for s in states]
     means = [s["grad_avg"] for s in states] if group["centered"] else None
     buffers = [s["momentum_buffer"] for s in states] if group["momentum"] > 0 else None
