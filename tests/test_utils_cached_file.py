@@ -108,10 +108,19 @@ def test_file_that_keras_has_kept_is_taken_if_its_hash_fits(web, tmp_path):
     kept.write_bytes(CONTENT)
 
     fitting = get(origin=web.url("a.txt"), file_hash=SHA256)
-    unknown = get(origin=web.url("a.txt"))
+    kept.write_bytes(b"outdated")
+    other = get(origin=web.url("a.txt"), file_hash=SHA256)
 
     assert fitting == str(kept)
-    assert unknown == str(tmp_path / "home" / "datasets" / "a.txt")
+    assert other == str(tmp_path / "home" / "datasets" / "a.txt")
+
+
+def test_file_that_keras_has_kept_is_not_taken_without_a_hash(web, tmp_path):
+    kept = tmp_path / "keras_home" / "datasets" / "a.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(CONTENT)
+
+    assert get(origin=web.url("a.txt")) == str(tmp_path / "home" / "datasets" / "a.txt")
 
 
 def test_kept_file_in_a_folder_that_cannot_be_written_is_read(web, tmp_path):

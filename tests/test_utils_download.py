@@ -298,6 +298,22 @@ def test_full_disk_is_no_network_error(web, tmp_path, monkeypatch):
     assert len(web.asked) == 1
 
 
+def test_file_takes_its_place_by_one_renaming(web, tmp_path, monkeypatch):
+    def fail(self, target):
+        raise OSError(5, "as if the power had failed")
+
+    (tmp_path / "a.bin").write_text("an older file")
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+
+    with pytest.raises(OSError, match="power"):
+        download(web.url("a.bin"), tmp_path / "a.bin", verbose=0)
+    monkeypatch.undo()
+
+    assert (tmp_path / "a.bin").read_text() == "an older file"
+    assert download(web.url("a.bin"), tmp_path / "a.bin", verbose=0).read_bytes() == CONTENT
+    assert names(tmp_path) == ["a.bin"]
+
+
 def test_second_asker_waits_and_takes_the_firsts_file(web, tmp_path, capsys):
     arrived = []
 
