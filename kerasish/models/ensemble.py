@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from kerasish.config import as_dtype, floatx
 from kerasish.data.arrays import leaves
 from kerasish.describe import describe
 from kerasish.graph.symbolic import SymbolicTensor
+from kerasish.models.graph_model import is_raw
 from kerasish.models.model import Model, ModuleModel
 from kerasish.tta import Mean, kinds_of
 from kerasish.tta.mean import OutputKind, check_averaged
@@ -61,6 +63,8 @@ class Ensemble(Model):
         self.member_weights = _checked_weights(weights, len(members))
         self.average = check_averaged(average, "Ensemble")
         self.takes_integers = members[0].takes_integers
+        self.class_names = members[0].class_names
+        self.preprocessing = _common_preprocessing(members)
         self._call_shapes = next((m._call_shapes for m in members if m._call_shapes), None)
         self._kinds: dict[int, list[OutputKind]] = {}
         self._check_shapes([_known_shapes(member) for member in members])
@@ -69,8 +73,28 @@ class Ensemble(Model):
         if not trainable:
             self.trainable = False
 
+    _preprocessing: Any = None
+
+    @property
+    def preprocessing(self) -> Any:
+        """How raw images are made ready, where all members do it alike; they get the result."""
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, value: Any) -> None:
+        self.__dict__["_preprocessing"] = value
+        if value is not None:
+            # Said by a model that casts its inputs itself: bytes stay bytes until they get here.
+            self._input_dtypes = [as_dtype(floatx())]
+
+    def shortest_forward(self) -> Any:
+        """The ensemble itself: its members' calls are all there is."""
+        return self
+
     def forward(self, *inputs: Any) -> Any:
         """The mean of the members' outputs."""
+        if self._preprocessing is not None and is_raw(inputs[0]):
+            inputs = (self._preprocessing(inputs[0]),)
         outputs = [member(*inputs) for member in self.members]
         flat = [list(leaves(y_pred)) for y_pred in outputs]
         self._check_shapes([[tuple(t.shape) for t in tensors] for tensors in flat])
@@ -81,9 +105,15 @@ class Ensemble(Model):
         return mean.result()
 
     def fit_inputs(self, x: Any) -> Any:
-        """Data as the first member takes it."""
+        """Data as the first member takes it; raw images in the members' size."""
+        if self._preprocessing is not None and is_raw(x):
+            return self._preprocessing.arrange(x)
         adjust = getattr(self.members[0], "fit_inputs", None)
         return x if adjust is None else adjust(x)
+
+    def _open_inputs(self, x: Any, lazily: bool = False) -> Any:
+        own = self._preprocessing
+        return x if own is None else own.open(x, lazily=lazily)
 
     def get_config(self) -> dict[str, Any]:
         """The members, and how they are averaged."""
@@ -114,6 +144,22 @@ class Ensemble(Model):
                     f'("{self.members[first].name}") gives {_short(known[0][1])}, and member {i} '
                     f'("{self.members[i].name}") {_short(shape)}.'
                 )
+
+
+def _common_preprocessing(members: list[Any]) -> Any:
+    """How all members make raw images ready; `None` where they take no raw images.
+
+    Raises:
+        ValueError: If they differ in it.
+    """
+    found = [getattr(member, "preprocessing", None) for member in members]
+    if any(item != found[0] for item in found):
+        raise ValueError(
+            "Ensemble: members make raw images ready in different ways "
+            f"({', '.join(member.name for member in members)}). Networks of kerasish.applications "
+            "made with include_preprocessing=True and one input_shape agree."
+        )
+    return found[0]
 
 
 def _listed(models: Any) -> list[Any]:

@@ -111,7 +111,7 @@ class ClassificationReport:
         axis.invert_yaxis()
         axis.set(xlim=(0, 1), title=f"accuracy {self.accuracy:.1%}")
         axis.grid(axis="x", alpha=0.3)
-        axis.legend(loc="lower left", fontsize=8)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8)
         return save_figure(figure, path)
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:

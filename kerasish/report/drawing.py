@@ -11,6 +11,8 @@ from kerasish.config import image_data_format
 
 # Above this, a whole number or a float is taken for a pixel from 0 to 255.
 _TOP = 1.5
+# Images whose brightest pixel is below this are on a scale of their own, such as 0 to 16.
+_DARK = 32
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -54,7 +56,7 @@ def show_image(axis: Any, image: np.ndarray, data_format: str | None = None) -> 
     if low < 0:
         pixels = (pixels - low) / max(high - low, 1e-12)  # normalised: only contrast is known
     elif high > _TOP:
-        pixels = pixels / 255
+        pixels = pixels / (255 if high > _DARK else high)
     pixels = pixels.clip(0, 1)
     gray = pixels.shape[-1] not in (3, 4)
     if gray:

@@ -486,14 +486,17 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
-        views = bind_views(tta, self)
-        if views is not None and self._tests_itself:
-            raise ValueError("evaluate: `tta` cannot reach into a test_step of the model's own.")
+        if tta is not None and not isinstance(tta, BoundViews):
+            if self._tests_itself:
+                raise ValueError("evaluate: `tta` does not reach into a model's own test_step.")
+            with bind_views(tta, self) as views:
+                data = (x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
+                return self.evaluate(*data, tta=views)
         parallel.begin(recipe.data_parallel, recipe.torch_device())
         feed = self._test_feed(x, y, sample_weight, batch_size)
         tracker = None
         if not self._tests_itself:
-            _, tracker = self._plan(feed, views=views)
+            _, tracker = self._plan(feed, views=tta)
         passes = loop.Passes(feed, steps, restarts=True)
         listeners = CallbackList(
             callbacks,
@@ -508,7 +511,7 @@ class Trainer(BatchMethods):
             },
         )
         with guarded("evaluate", recipe, self, feed.batch_size):  # type: ignore[arg-type]
-            logs = self._run_test(passes, listeners, views)
+            logs = self._run_test(passes, listeners, tta)
         if return_dict:
             return logs
         values = list(logs.values())
@@ -543,6 +546,9 @@ class Trainer(BatchMethods):
         """
         model: Any = self
         check_count("steps", steps)
+        if tta is not None and not isinstance(tta, BoundViews):
+            with bind_views(tta, self, keeps_spread=True) as views:
+                return self.predict(x, batch_size, verbose, steps, callbacks, tta=views)
         recipe = self._recipe or Recipe(optimizer=optimizers.SGD(), device=_device_of(model))
         device = place_model(model, recipe)
         x = self._open_inputs(x, lazily=True)
@@ -556,7 +562,7 @@ class Trainer(BatchMethods):
             params={"steps": passes.num_batches, "verbose": verbose, "metrics": [], "epochs": 1},
         )
         model.eval()
-        plan = StepPlan(model, recipe, None, device, bind_views(tta, model, keeps_spread=True))
+        plan = StepPlan(model, recipe, None, device, tta)
         step = make_predict_step(plan)
         try:
             listeners.on_predict_begin()
@@ -651,7 +657,7 @@ def fit_inputs(model: Any, feed: Feed) -> None:
     adjust = getattr(model, "fit_inputs", None)
     if adjust is None:
         return
-    images = getattr(model, "preprocessing", None)
+    images: Any = getattr(model, "preprocessing", None)
     if feed.holds_pixels and hasattr(images, "arrange"):
         feed.prepare(lambda x, y, weight: (images(images.arrange(x)), y, weight))
     x = feed.peek()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -25,6 +25,8 @@ NAMED: dict[str, type[Views]] = {
 class BoundViews:
     """Shows a model the views of batch after batch; at any time one view is in memory.
 
+    As a context it lets the model's preprocessing leave raw images as large as the views need them.
+
     Args:
         views: The views.
         model: The model.
@@ -36,6 +38,22 @@ class BoundViews:
         self._views = views.for_model(model)
         self._kinds: list[OutputKind] = []
         self._seen = 0  # rows of earlier batches
+        self._own_preprocessing: Any = None
+        self._has_changed = False
+
+    def __enter__(self) -> Self:
+        images = getattr(self.model, "preprocessing", None)
+        wanted = images if images is None else self._views.room_for(images)
+        if wanted is not images:
+            self._own_preprocessing = self.model.__dict__.get("_preprocessing")
+            self.model.__dict__["_preprocessing"] = wanted
+            self._has_changed = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._has_changed:
+            self.model.__dict__["_preprocessing"] = self._own_preprocessing
+            self._has_changed = False
 
     def __call__(self, call: Callable[[Any], tuple[Any, Any]], x: Any) -> tuple[Any, Any]:
         """The mean of the outputs for all views, and the mask of the first.
@@ -73,8 +91,8 @@ class BoundViews:
         return rows
 
 
-def bind_views(tta: Any, model: Any, keeps_spread: bool = False) -> BoundViews | None:
-    """What `predict` and `evaluate` were given as `tta`, for a model; `None` for nothing.
+def bind_views(tta: Any, model: Any, keeps_spread: bool = False) -> BoundViews:
+    """What `predict` and `evaluate` were given as `tta`, for a model.
 
     Args:
         tta: A name, or `Views`.
@@ -85,8 +103,6 @@ def bind_views(tta: Any, model: Any, keeps_spread: bool = False) -> BoundViews |
         ValueError: If the name is unknown, or the views do not suit the model.
         TypeError: If it is neither.
     """
-    if tta is None:
-        return None
     if isinstance(tta, str):
         if tta not in NAMED:
             raise ValueError(

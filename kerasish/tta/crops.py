@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -118,6 +119,14 @@ class TenCrop(ImageViews):
             bound.size = _input_size(model, bound.data_format, type(self).__name__)
         return bound
 
+    def room_for(self, preprocessing: Any) -> Any:
+        """Raw images are not cut to the model's size: 256 pixels for crops of 224 of ImageNet."""
+        if preprocessing.size is None:
+            return preprocessing
+        share = preprocessing.crop_fraction
+        size = tuple(round(side / share) for side in preprocessing.size)
+        return dataclasses.replace(preprocessing, size=size, crop_fraction=1.0)
+
     def pictures(self, images: Tensor) -> Iterator[Tensor]:
         """The crops, then their mirror images."""
         assert self.size is not None
@@ -173,6 +182,10 @@ class MultiScaleTenCrop(TenCrop):
                 f"the crops, got {describe(list(bound.scales))}."
             )
         return bound
+
+    def room_for(self, preprocessing: Any) -> Any:
+        """Raw images keep their size, since they are resized here."""
+        return dataclasses.replace(preprocessing, size=None)
 
     def pictures(self, images: Tensor) -> Iterator[Tensor]:
         """Ten crops of the images at each scale; one scale is in memory at a time."""

@@ -43,6 +43,14 @@ class Views:
         """The same views, with what only the model tells filled in."""
         return self
 
+    def room_for(self, preprocessing: Any) -> Any:
+        """The preprocessing of a model's raw images that leaves them as large as the views need.
+
+        Args:
+            preprocessing: The model's own, such as an `applications.ImagePreprocessing`.
+        """
+        return preprocessing
+
     def mode(self, model: Any) -> AbstractContextManager[Any]:
         """The context in which the model runs."""
         return nullcontext()

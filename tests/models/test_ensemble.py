@@ -246,3 +246,38 @@ def test_what_is_no_list_of_models_is_refused():
         kerasish.Ensemble(member())
     with pytest.raises(TypeError, match="members must be models or torch modules, got 'resnet'"):
         kerasish.Ensemble(["resnet"])
+
+
+# Raw images
+
+
+def image_member(mean=0.5):
+    model = kerasish.Sequential([layers.Input((3, 6, 6)), layers.Flatten(), layers.Dense(2)])
+    model.preprocessing = kerasish.applications.ImagePreprocessing(
+        (6, 6), mean=[mean] * 3, std=[0.25] * 3, crop_fraction=0.75
+    )
+    model.class_names = ["cat", "dog"]
+    return model
+
+
+def raw_images():
+    return np.random.default_rng(0).integers(0, 256, (4, 3, 9, 12), dtype="uint8")
+
+
+def test_raw_images_are_made_ready_once_for_all_members(tmp_path):
+    members = [image_member(), image_member()]
+    ensemble = kerasish.Ensemble(members)
+
+    p = ensemble.predict(raw_images(), verbose=0)
+    ensemble.save(tmp_path / "both.kerasish")
+    again = kerasish.load_model(tmp_path / "both.kerasish")
+
+    wanted = np.mean([m.predict(raw_images(), verbose=0) for m in members], axis=0)
+    assert_close(p, wanted, rtol=1e-5, atol=1e-5)
+    assert_close(again.predict(raw_images(), verbose=0), p)
+    assert again.class_names == ["cat", "dog"]
+
+
+def test_members_that_make_raw_images_ready_differently_are_refused():
+    with pytest.raises(ValueError, match="make raw images ready in different ways"):
+        kerasish.Ensemble([image_member(0.5), image_member(0.4)])

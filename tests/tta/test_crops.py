@@ -218,3 +218,58 @@ def test_flips_both_ways_show_four_views():
 def test_unknown_flips_are_refused():
     with pytest.raises(ValueError, match=r"unknown mode 'horizontl' .*did you mean 'horizontal'"):
         tta.Flips("horizontl")
+
+
+# Raw images of models with preprocessing
+
+
+def raw_network():
+    model = network(activation=None)
+    model.preprocessing = kerasish.applications.ImagePreprocessing(
+        (8, 8), mean=[0.5] * 3, std=[0.25] * 3, crop_fraction=0.8
+    )
+    return model
+
+
+def test_raw_images_are_resized_to_leave_room_for_crops():
+    model = raw_network()
+    raw = (images(3, 20, 30) * 255).astype("uint8")
+
+    averaged = model.predict(raw, verbose=0, tta="ten_crop")
+
+    # The short side becomes 8 / 0.8 = 10, and the middle of 10 by 10 is what crops are cut from.
+    whole = tv.center_crop(tv.resize(torch.as_tensor(raw), [10], antialias=True), [10, 10])
+    ready = (whole.float() / 255 - 0.5) / 0.25
+    by_hand = [model.predict(crop, verbose=0) for crop in hand_made_crops(ready, 8)]
+    assert_close(averaged, np.mean(by_hand, axis=0), rtol=0, atol=0.05)
+    assert np.ptp(by_hand, axis=0).max() > 0.1
+    assert model.preprocessing.size == (8, 8)
+
+
+def test_scales_are_made_from_raw_images_as_they_are():
+    model = raw_network()
+    raw = (images(3, 20, 30) * 255).astype("uint8")
+    model.compile("sgd", "mse")
+
+    views = tta.MultiScaleTenCrop(scales=(8, 16))
+    averaged = model.predict(raw, verbose=0, tta=views)
+    loss = model.evaluate(raw, averaged, verbose=0, tta=views)
+
+    by_hand = []
+    for scale in (8, 16):
+        ready = (
+            tv.resize(torch.as_tensor(raw), [scale], antialias=True).float() / 255 - 0.5
+        ) / 0.25
+        by_hand += [model.predict(crop, verbose=0) for crop in hand_made_crops(ready, 8)]
+    assert_close(averaged, np.mean(by_hand, axis=0), rtol=0, atol=0.05)
+    assert loss == pytest.approx(0, abs=1e-10)
+
+
+def test_preprocessing_comes_back_when_prediction_fails():
+    model = raw_network()
+    own = model.preprocessing
+
+    with pytest.raises(ValueError, match="no crops"):
+        model.predict(images(2, 7, 7), verbose=0, tta="ten_crop")
+
+    assert model.preprocessing is own
