@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import _VF, Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._pytree import tree_map
 
 RUNS = 2
@@ -79,8 +79,28 @@ def run_without_data(
             if "meta" not in str(first) and not isinstance(first, NotImplementedError):
                 raise
             with FakeTensorMode(allow_non_fake_inputs=True), watch():
-                results = _run(target, *tree_map(_to_fake, (args, kwargs)), move=_to_fake)
+                args, kwargs = tree_map(_to_fake, (args, kwargs))
+                try:
+                    results = _run(target, args, kwargs, move=_to_fake)
+                except DataDependentOutputException:
+                    # It reads a number from a buffer, as nn.BatchNorm1d(momentum=None) in training.
+                    with _evaluating(target):
+                        results = _run(target, args, kwargs, move=_to_fake)
             return tree_map(_from_fake, results)
+
+
+@contextmanager
+def _evaluating(target: Any) -> Iterator[None]:
+    """While active, a module and all inside it are in evaluation mode."""
+    modules = list(target.modules()) if isinstance(target, nn.Module) else []
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
 
 
 def _run(target: Callable, args: tuple, kwargs: dict, move: Callable | None = None) -> Any:
