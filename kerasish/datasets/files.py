@@ -15,6 +15,8 @@ from kerasish.utils.cached_file import get_file
 
 GOOGLE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 TORONTO = "https://www.cs.toronto.edu/~kriz/"
+# The publisher's own copy: with those that Keras takes, no hashes are published.
+ZALANDO = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -25,15 +27,14 @@ class Source:
 
     Args:
         file: Its name.
-        file_hash: Its SHA-256 or MD5 hash. `None` where none is published with it; such files
-            carry check sums inside.
+        file_hash: Its SHA-256 or MD5 hash.
         base: The folder it is in, ending in a slash.
         folder: Where it is kept, below the folder of downloaded files.
         unpacked: The name it is unpacked under, for an archive.
     """
 
     file: str
-    file_hash: str | None = None
+    file_hash: str
     base: str = GOOGLE
     folder: str = "datasets"
     unpacked: str | None = None
@@ -44,16 +45,28 @@ SOURCES = {
         "mnist.npz", "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
     ),
     "fashion_mnist/train-images": Source(
-        "train-images-idx3-ubyte.gz", folder="datasets/fashion-mnist"
+        "train-images-idx3-ubyte.gz",
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        ZALANDO,
+        "datasets/fashion-mnist",
     ),
     "fashion_mnist/train-labels": Source(
-        "train-labels-idx1-ubyte.gz", folder="datasets/fashion-mnist"
+        "train-labels-idx1-ubyte.gz",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        ZALANDO,
+        "datasets/fashion-mnist",
     ),
     "fashion_mnist/t10k-images": Source(
-        "t10k-images-idx3-ubyte.gz", folder="datasets/fashion-mnist"
+        "t10k-images-idx3-ubyte.gz",
+        "bef4ecab320f06d8554ea6380940ec79",
+        ZALANDO,
+        "datasets/fashion-mnist",
     ),
     "fashion_mnist/t10k-labels": Source(
-        "t10k-labels-idx1-ubyte.gz", folder="datasets/fashion-mnist"
+        "t10k-labels-idx1-ubyte.gz",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+        ZALANDO,
+        "datasets/fashion-mnist",
     ),
     "cifar10": Source(
         "cifar-10-python.tar.gz",
