@@ -15,7 +15,7 @@ from kerasish.training.objective import Objective
 from kerasish.training.placement import autocast, input_caster
 from kerasish.training.recipe import Recipe
 from kerasish.training.tracker import Kept
-from kerasish.tta import BoundViews
+from kerasish.tta import views_of
 
 Step = Callable[[Any, Any, Any], Kept]
 
@@ -32,15 +32,11 @@ class StepPlan:
     """
 
     def __init__(
-        self,
-        model: Any,
-        recipe: Recipe,
-        objective: Objective | None,
-        device: torch.device,
-        views: BoundViews | None = None,
+        self, model: Any, recipe: Recipe, objective: Objective | None, device: torch.device
     ) -> None:
         self.model, self.recipe = model, recipe
-        self.objective, self.device, self.views = objective, device, views
+        self.objective, self.device = objective, device
+        self.views = views_of(model)
         self.note_weights()
         self.has_masks = bool(getattr(model, "has_output_masks", False))
         # Here rather than with a step: the scale that was found lasts from epoch to epoch.

@@ -20,6 +20,7 @@ from kerasish.training.guards import guarded
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
 from kerasish.training.preflight.probe import first_rows
+from kerasish.training.preflight.probe import run as run_rows
 from kerasish.training.recipe import Recipe
 from kerasish.training.run import Run
 from kerasish.training.session import (
@@ -39,7 +40,7 @@ from kerasish.training.step import (
 )
 from kerasish.training.targets import class_tables, class_weigher, target_preparer
 from kerasish.training.tracker import Tracker
-from kerasish.tta import BoundViews, bind_views
+from kerasish.tta import bind_views
 
 
 class Trainer(BatchMethods):
@@ -192,18 +193,13 @@ class Trainer(BatchMethods):
     # Planning
 
     def _plan(
-        self,
-        feed: Feed,
-        class_weight: Any = None,
-        *,
-        training: bool = False,
-        views: BoundViews | None = None,
+        self, feed: Feed, class_weight: Any = None, *, training: bool = False
     ) -> tuple[StepPlan, Tracker]:
         """Place the model, try a few rows, resolve losses and metrics, prepare the targets."""
         recipe = self._require_compiled("fit" if training else "evaluate")
         model: Any = self
         device = place_model(model, recipe)
-        probing = StepPlan(model, recipe, None, device, views)
+        probing = StepPlan(model, recipe, None, device)
         try:
             fit_inputs(model, feed)
             build(probing, feed)
@@ -406,30 +402,26 @@ class Trainer(BatchMethods):
             floats=recipe.floats,
         )
 
-    def _run_test(
-        self, passes: loop.Passes, listeners: CallbackList, views: BoundViews | None = None
-    ) -> dict[str, Any]:
+    def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         """Evaluate one pass. Returns the logs."""
         self.reset_metrics()
         self.eval()  # type: ignore[attr-defined]
         logs: dict[str, Any] = {}
         try:
             listeners.on_test_begin()
-            logs = self._test_logs(passes, listeners, views)
+            logs = self._test_logs(passes, listeners)
         finally:
             listeners.on_test_end(logs)
         return logs
 
-    def _test_logs(
-        self, passes: loop.Passes, listeners: CallbackList, views: BoundViews | None
-    ) -> dict[str, Any]:
+    def _test_logs(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         batches = passes.next_epoch()
         if self._tests_itself:
             with torch.no_grad():
                 return loop.custom_epoch(self, batches, "test", listeners)[1]
         assert self._recipe is not None
         assert self._objective is not None
-        plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device(), views)
+        plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device())
         tracker = Tracker(self._objective)
         if passes.window is None:
             tracker.size_window(*_sample_of(passes.feed))
@@ -486,17 +478,17 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("evaluate")
         check_count("steps", steps)
-        if tta is not None and not isinstance(tta, BoundViews):
+        if tta is not None:
             if self._tests_itself:
                 raise ValueError("evaluate: `tta` does not reach into a model's own test_step.")
-            with bind_views(tta, self) as views:
+            with bind_views(tta, self):
                 data = (x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
-                return self.evaluate(*data, tta=views)
+                return self.evaluate(*data)
         parallel.begin(recipe.data_parallel, recipe.torch_device())
         feed = self._test_feed(x, y, sample_weight, batch_size)
         tracker = None
         if not self._tests_itself:
-            _, tracker = self._plan(feed, views=tta)
+            _, tracker = self._plan(feed)
         passes = loop.Passes(feed, steps, restarts=True)
         listeners = CallbackList(
             callbacks,
@@ -511,7 +503,7 @@ class Trainer(BatchMethods):
             },
         )
         with guarded("evaluate", recipe, self, feed.batch_size):  # type: ignore[arg-type]
-            logs = self._run_test(passes, listeners, tta)
+            logs = self._run_test(passes, listeners)
         if return_dict:
             return logs
         values = list(logs.values())
@@ -546,9 +538,9 @@ class Trainer(BatchMethods):
         """
         model: Any = self
         check_count("steps", steps)
-        if tta is not None and not isinstance(tta, BoundViews):
-            with bind_views(tta, self, keeps_spread=True) as views:
-                return self.predict(x, batch_size, verbose, steps, callbacks, tta=views)
+        if tta is not None:
+            with bind_views(tta, self, keeps_spread=True):
+                return self.predict(x, batch_size, verbose, steps, callbacks)
         recipe = self._recipe or Recipe(optimizer=optimizers.SGD(), device=_device_of(model))
         device = place_model(model, recipe)
         x = self._open_inputs(x, lazily=True)
@@ -562,7 +554,7 @@ class Trainer(BatchMethods):
             params={"steps": passes.num_batches, "verbose": verbose, "metrics": [], "epochs": 1},
         )
         model.eval()
-        plan = StepPlan(model, recipe, None, device, tta)
+        plan = StepPlan(model, recipe, None, device)
         step = make_predict_step(plan)
         try:
             listeners.on_predict_begin()
@@ -647,7 +639,7 @@ def build(plan: StepPlan, feed: Feed) -> None:
         return
     with torch.no_grad():
         model.eval()
-        plan.run_model(first_rows(model, feed)[0])
+        run_rows(plan, first_rows(model, feed)[0])
         model.clear_losses()
     place_model(model, plan.recipe)
 

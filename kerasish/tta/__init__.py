@@ -1,6 +1,6 @@
 """Test-time averaging: predictions of several views of each sample, made one."""
 
-from kerasish.tta.bound import BoundViews, bind_views
+from kerasish.tta.bound import BoundViews, bind_views, views_of
 from kerasish.tta.crops import Flips, MultiScaleTenCrop, TenCrop
 from kerasish.tta.draws import Draws
 from kerasish.tta.dropout import MonteCarloDropout
@@ -18,4 +18,5 @@ __all__ = [
     "Views",
     "bind_views",
     "kinds_of",
+    "views_of",
 ]

@@ -25,7 +25,8 @@ NAMED: dict[str, type[Views]] = {
 class BoundViews:
     """Shows a model the views of batch after batch; at any time one view is in memory.
 
-    As a context it lets the model's preprocessing leave raw images as large as the views need them.
+    As a context it makes `predict` and `evaluate` of the model do so, and lets the model's
+    preprocessing leave raw images as large as the views need them.
 
     Args:
         views: The views.
@@ -38,22 +39,23 @@ class BoundViews:
         self._views = views.for_model(model)
         self._kinds: list[OutputKind] = []
         self._seen = 0  # rows of earlier batches
-        self._own_preprocessing: Any = None
-        self._has_changed = False
+        self._before: dict[str, Any] = {}  # the model's attributes outside the context
 
     def __enter__(self) -> Self:
         images = getattr(self.model, "preprocessing", None)
         wanted = images if images is None else self._views.room_for(images)
+        self._set("_views", self)
         if wanted is not images:
-            self._own_preprocessing = self.model.__dict__.get("_preprocessing")
-            self.model.__dict__["_preprocessing"] = wanted
-            self._has_changed = True
+            self._set("_preprocessing", wanted)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._has_changed:
-            self.model.__dict__["_preprocessing"] = self._own_preprocessing
-            self._has_changed = False
+        self.model.__dict__.update(self._before)
+
+    def _set(self, name: str, value: Any) -> None:
+        # Into the dictionary, since nothing that the model computes has changed.
+        self._before[name] = self.model.__dict__.get(name)
+        self.model.__dict__[name] = value
 
     def __call__(self, call: Callable[[Any], tuple[Any, Any]], x: Any) -> tuple[Any, Any]:
         """The mean of the outputs for all views, and the mask of the first.
@@ -89,6 +91,11 @@ class BoundViews:
         rows = torch.arange(self._seen, self._seen + len(first), device=first.device)
         self._seen += len(first) if counts else 0
         return rows
+
+
+def views_of(model: Any) -> BoundViews | None:
+    """What a model's batches are to be shown as at present; `None` for the batches themselves."""
+    return model.__dict__.get("_views")
 
 
 def bind_views(tta: Any, model: Any, keeps_spread: bool = False) -> BoundViews:
