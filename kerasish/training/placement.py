@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from kerasish.config import as_policy
 from kerasish.data.arrays import map_leaves
 from kerasish.layers.base import Layer
+from kerasish.training.memory import keep_freed_memory
 from kerasish.training.recipe import Recipe
 
 _HALF = {"bfloat16-mixed": torch.bfloat16, "float16-mixed": torch.float16}
@@ -19,6 +20,8 @@ _HALF = {"bfloat16-mixed": torch.bfloat16, "float16-mixed": torch.float16}
 def place_model(model: nn.Module, recipe: Recipe) -> torch.device:
     """Move a model to the device, type and memory format of its recipe; free if it is there."""
     device = recipe.torch_device()
+    if device.type == "cpu":
+        keep_freed_memory()
     first = next(model.parameters(), None)
     if first is None:
         return device
