@@ -168,3 +168,14 @@ def test_mode_comes_back_when_the_model_fails():
 
     model.eval()
     assert not any(module.training for module in model.modules())
+
+
+def test_draws_are_the_same_whether_the_model_is_built_by_them_or_before():
+    model = kerasish.Sequential([layers.Flatten(), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    y = np.eye(3, dtype="float32")[np.arange(6) % 3]
+    views = tta.Draws(layers.RandomFlip(seed=2), 3)
+
+    first, second = (model.evaluate(images(), y, verbose=0, tta=views) for _ in range(2))
+
+    assert first == pytest.approx(second, rel=1e-6)
