@@ -2,13 +2,16 @@
 
 import hashlib
 import io
+import os
+import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from kerasish.utils import archives, cached_file, get_file
 from kerasish.utils import download as downloader
-from kerasish.utils import get_file
 from tests.loopback import loopback, names
 from tests.test_utils_archives import FILES, contents, write_tar
 
@@ -173,10 +176,49 @@ def test_archive_is_unpacked_once(web):
 
     get(origin=web.url("pics.zip"), extract=True)
     kept = (path / "top.txt").read_text()
+    os.utime(path, (1, 1))  # long ago, for clocks that tick slowly
     get(origin=web.url("pics.zip"), extract=True, force_download=True)
 
     assert kept == "mine"
     assert contents(path) == FILES
+
+
+def test_archive_with_an_old_date_in_it_is_unpacked_once(web, tmp_path):
+    (tmp_path / "files").mkdir()
+    os.utime(tmp_path / "files", (1, 1))
+    with tarfile.open(tmp_path / "dated.tgz", "w:gz") as tar:
+        tar.add(tmp_path / "files", ".")
+    web.files["dated.tgz"] = (tmp_path / "dated.tgz").read_bytes()
+    path = Path(get(origin=web.url("dated.tgz"), extract=True))
+    (path / "mine").write_text("mine")
+
+    get(origin=web.url("dated.tgz"), extract=True)
+
+    assert names(path) == ["mine"]
+
+
+def test_many_askers_at_once_unpack_once(web, monkeypatch):
+    web.cuts = [100]
+    unpacked, together = [], threading.Barrier(3)
+
+    def counted(archive, *rest):
+        unpacked.append(archive)
+        archives.unpack(archive, *rest)
+
+    def ask():
+        together.wait()
+        found.append(contents(Path(get(origin=web.url("pics.tgz"), extract=True))))
+
+    monkeypatch.setattr(cached_file, "unpack", counted)
+    found = []
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+
+    assert found == [FILES] * 3
+    assert len(unpacked) == 1
 
 
 def test_folder_that_is_gone_is_unpacked_again(web):

@@ -34,6 +34,7 @@ def unpack(
     try:
         fresh.mkdir(parents=True)
         _unpack_into(archive, fresh, formats)
+        os.utime(fresh)  # whatever date the archive gave it: it is newer than the archive
         # A folder cannot take the place of another that holds something.
         if folder.is_dir():
             shutil.rmtree(folder)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from kerasish.describe import describe
 from kerasish.utils.archives import formats_of, unpack
-from kerasish.utils.download import download, has_hash
+from kerasish.utils.download import download, has_hash, wait_for
 
 
 def home() -> Path:
@@ -81,9 +81,9 @@ def get_file(
             download(
                 origin, path, file_hash=file_hash, hash_algorithm=hash_algorithm, verbose=verbose
             )
-        if formats and (kept is None or not (folder / unpacked).is_dir()):
+        if formats:
             folder.mkdir(parents=True, exist_ok=True)
-            unpack(kept or path, folder / unpacked, formats)
+            _unpack_if_newer(kept or path, folder / unpacked, formats, verbose)
     except OSError as error:
         if not isinstance(error, ConnectionError):
             error.add_note(
@@ -92,6 +92,15 @@ def get_file(
             )
         raise
     return str(folder / unpacked if formats else kept or path)
+
+
+def _unpack_if_newer(
+    archive: Path, folder: Path, formats: tuple[str, ...], verbose: int | str
+) -> None:
+    with archive.open("rb") as held:
+        wait_for(held, f"unpacks {archive.name}", verbose)
+        if not folder.is_dir() or folder.stat().st_mtime_ns < archive.stat().st_mtime_ns:
+            unpack(archive, folder, formats)
 
 
 def _names(fname: str | os.PathLike | None, origin: str, extracts: bool) -> tuple[str, str]:

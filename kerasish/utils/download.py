@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from kerasish.callbacks.screens import screen_for
 from kerasish.describe import describe
@@ -229,7 +229,7 @@ def _total(response: Any, start: int) -> int | None:
     return None if length is None else start + int(length)
 
 
-def _copy(response: Any, stream: BinaryIO, received: int, bar: Progbar) -> int:
+def _copy(response: Any, stream: IO[bytes], received: int, bar: Progbar) -> int:
     while True:
         try:
             block = response.read(BLOCK)
@@ -287,7 +287,7 @@ def _alone(part: Path, verbose: int | str) -> Iterator[None]:
             if fcntl is None:
                 held.close()  # Windows refuses to rename what is open
             else:
-                _lock(held, part, verbose)
+                wait_for(held, f"downloads {part.stem}", verbose)
                 # Whoever had it before may have renamed or removed it.
                 if _identity(part) != _inode(os.fstat(held.fileno())):
                     continue
@@ -299,14 +299,23 @@ def _alone(part: Path, verbose: int | str) -> Iterator[None]:
             return
 
 
-def _lock(held: BinaryIO, part: Path, verbose: int | str) -> None:
-    assert fcntl is not None
+def wait_for(held: IO[bytes], what: str, verbose: int | str) -> None:
+    """Lock an open file until it is closed, after any other process that has locked it.
+
+    Args:
+        held: The file.
+        what: What the other process does, such as `downloads a.zip`.
+        verbose: Whether to say so.
+    """
+    if fcntl is None:  # Windows
+        return
     with contextlib.suppress(OSError):  # some network disks have no locks
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if verbose:
-                sys.stdout.write(f"Waiting for another process that downloads {part.stem}\n")
+                sys.stdout.write(f"Waiting for another process that {what}\n")
+                sys.stdout.flush()
             fcntl.flock(held, fcntl.LOCK_EX)
 
 
