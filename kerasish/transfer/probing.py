@@ -35,7 +35,7 @@ def probe(
     Args:
         model: A built model.
         x: Anything that `predict` takes; with targets, `y` is left out.
-        y: Class numbers, one for each row.
+        y: Class numbers, one for each row, or a column for each class.
         layers: The stages to compare; by default all but the last.
         validation_split: The share of rows, drawn at random, that accuracy is measured on.
         penalty: Weighs the squared coefficients.
@@ -53,6 +53,8 @@ def probe(
     given = features.pop("targets", None) if y is None else np.asarray(y)
     if given is None:
         raise ValueError("probe: the data bring no targets; pass class numbers as `y`.")
+    if given.ndim == 2 and given.shape[1] > 1:
+        given = given.argmax(1)  # one column a class
     classes, targets = np.unique(given.reshape(-1), return_inverse=True)
     rows = len(next(iter(features.values())))
     held = round(rows * validation_split)
