@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import Any, Self
 
 import numpy as np
@@ -112,7 +113,6 @@ class Variable(Tensor):
         """The tensor: itself."""
         return self
 
-    @torch.no_grad()
     def assign(self, value: Any) -> Self:
         """Replace the numbers.
 
@@ -124,19 +124,17 @@ class Variable(Tensor):
             raise ValueError(
                 f'Variable "{self.name}" has shape {tuple(self.shape)}, got {describe(value)}.'
             )
-        self.copy_(value)
+        self.detach().copy_(value.detach())
         return self
 
-    @torch.no_grad()
     def assign_add(self, value: Any) -> Self:
         """Add to the numbers."""
-        self.add_(torch.as_tensor(value, device=self.device))
+        self.detach().add_(torch.as_tensor(value, device=self.device).detach())
         return self
 
-    @torch.no_grad()
     def assign_sub(self, value: Any) -> Self:
         """Subtract from the numbers."""
-        self.sub_(torch.as_tensor(value, device=self.device))
+        self.detach().sub_(torch.as_tensor(value, device=self.device).detach())
         return self
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
@@ -164,6 +162,14 @@ class Variable(Tensor):
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f'Variable("{self._path}", {self.detach()!r})'
+
+
+def lend_words(tensor: Tensor) -> None:
+    """Let a tensor be assigned to that stands in for a variable, while a call is traced."""
+    if torch.compiler.is_dynamo_compiling():
+        return  # which knows what the tensor stands for
+    for word in ("assign", "assign_add", "assign_sub"):
+        setattr(tensor, word, MethodType(getattr(Variable, word), tensor))
 
 
 def _again(cls: Any, tensor: Tensor, name: str, path: str, trainable: bool, param: bool) -> Any:

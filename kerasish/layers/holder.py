@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kerasish import constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
 from kerasish.layers.weights import KerasWeight
-from kerasish.variables import Variable
+from kerasish.variables import Variable, lend_words
 
 
 class _AddedLosses:
@@ -103,7 +103,10 @@ class WeightHolder(nn.Module):
             # It raised AttributeError, which brought us here: let it say why once more.
             return attribute.fget(self)
         try:
-            return super().__getattr__(name)
+            found = super().__getattr__(name)
+            if name in self.__dict__.get("_added", ()) and type(found) is not Variable:
+                lend_words(found)
+            return found
         except AttributeError:
             if name[0] == "_" or self._is_looking or not self.__dict__.get("built"):
                 raise

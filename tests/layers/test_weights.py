@@ -210,6 +210,25 @@ def test_a_layer_that_counts_compiles_whole():
     assert int(layer.hits) == 4
 
 
+def test_a_layer_that_counts_stands_in_a_model_and_is_exported():
+    model = kerasish.Sequential([layers.Input((3,)), Counting(name="counting"), layers.Dense(1)])
+    layer = model.layers[-2]
+    assert layer.count == 0
+
+    model.compile("sgd", "mse")
+    model.fit(torch.randn(8, 3), torch.randn(8, 1), batch_size=4, verbose=0)
+    before = float(layer.count)
+    assert before >= 2
+    assert layer.hits == 2 * before
+
+    file = io.BytesIO()
+    torch.export.save(torch.export.export(model, (torch.ones(2, 3),)), file)
+    file.seek(0)
+    exported = torch.export.load(file).module()
+    assert_close(exported(torch.ones(2, 3)), model(torch.ones(2, 3)))
+    assert exported.get_buffer("counting.count") == before + 1
+
+
 class Scale(layers.Layer):
     def build(self, input_shape):
         self.w = self.add_weight((input_shape[-1],), "ones", name="w")
