@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from kerasish.describe import describe
 from kerasish.graph.symbolic import is_symbolic
 from kerasish.layers.augmentation.base import AugmentationLayer, Parameters
+from kerasish.layers.augmentation.foreign_config import (
+    is_config,
+    is_transform,
+    make_transform,
+    transform_config,
+)
 from kerasish.layers.augmentation.parts import images_in, like, map_parts, parts_of, tv_kind
 from kerasish.layers.base import Layer
 
@@ -43,6 +49,8 @@ class TorchTransform(AugmentationLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
+        if is_config(transform):  # from a file
+            transform = make_transform(transform)
         if not callable(transform):
             raise TypeError(
                 "Expected a layer, a torchvision transform or a function of images, "
@@ -50,6 +58,17 @@ class TorchTransform(AugmentationLayer):
             )
         self.transform_function = transform
         self.is_random = _draws(transform) if random is None else random
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; torchvision's transform by its own arguments.
+
+        Raises:
+            NotSerializableError: If a transform has settings that no file can hold.
+        """
+        transform: Any = self.transform_function
+        if is_transform(transform):
+            transform = transform_config(transform)
+        return {**super().get_config(), "transform": transform, "random": self.is_random}
 
     def forward(self, data: Any) -> Any:
         """Call the transform on the batch, or on each sample."""

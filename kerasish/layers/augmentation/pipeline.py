@@ -86,6 +86,10 @@ class Pipeline(Layer):
             data = layer(data)
         return data
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; transforms and functions as layers."""
+        return {**super().get_config(), "layers": list(self.layers)}
+
     def joined_layers(self) -> tuple[nn.Module, ...]:
         """What the data go through in training: the layers, those done at once in one."""
         return self._runs["layers"] or tuple(self.layers)
@@ -133,6 +137,10 @@ class _ByLot(AugmentationLayer):
         self.layers = nn.ModuleList(as_augmentation(layer) for layer in layers)
         if seed is not None:
             _seed_all(self.layers, seed)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again; transforms and functions as layers."""
+        return {**super().get_config(), "layers": list(self.layers)}
 
     def build(self, input_shape: Any) -> None:
         """Build the augmentation layers inside."""

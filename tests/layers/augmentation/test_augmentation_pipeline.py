@@ -1,5 +1,7 @@
 """Pipelines, lots, foreign transforms, recipes and previews."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from kerasish.layers.augmentation import (
     resnet_recipe,
     sample_context,
 )
+from kerasish.layers.augmentation.foreign_config import make_transform, transform_config
 from kerasish.registry import deserialize, serialize
 
 
@@ -316,3 +319,74 @@ def test_boxes_follow_joined_moves():
         rows, columns = (image[0] > 0.5).nonzero().unbind(-1)
         seen = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
         assert_close(box[0], seen.float(), rtol=0, atol=1.5)
+
+
+# Saved
+
+
+def saved_and_loaded(model, path):
+    kerasish.saving.save_model(model, path)
+    return kerasish.saving.load_model(path)
+
+
+def test_pipeline_with_torchvision_transforms_is_saved_and_draws_the_same(tmp_path):
+    v2 = torchvision()
+    pipeline = layers.Pipeline(
+        [
+            v2.RandomResizedCrop(12, antialias=True),
+            layers.RandomApply([v2.ColorJitter(0.3, hue=0.1)], 0.5),
+            v2.Compose([v2.RandomRotation(10), v2.Normalize([0.5] * 3, [0.2] * 3)]),
+            layers.RandomFlip(),
+        ],
+        seed=4,
+    )
+    model = kerasish.Sequential([layers.Input((3, 16, 16)), pipeline, layers.Flatten()])
+
+    again = saved_and_loaded(model, tmp_path / "m.kerasish").layers[0].train()
+
+    x = torch.rand(3, 3, 16, 16)
+    with sample_context(range(3), 2):
+        assert torch.equal(again(x), pipeline.train()(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v2: v2.RandomCrop(4, padding=2, fill=(1, 2, 3)),
+        lambda v2: v2.RandomAffine(30, translate=(0.1, 0.2), shear=5),
+        lambda v2: v2.RandomApply([v2.GaussianBlur(3)], p=0.2),
+        lambda v2: v2.AutoAugment(v2.AutoAugmentPolicy("svhn")),
+        lambda v2: v2.RandomErasing(value=0.5),
+        lambda v2: v2.ToDtype(torch.float32, scale=True),
+    ],
+    ids=["crop", "affine", "apply", "policy", "erasing", "dtype"],
+)
+def test_config_of_a_torchvision_transform_is_plain_and_makes_it_again(make):
+    transform = make(pytest.importorskip("torchvision.transforms.v2"))
+
+    config = json.loads(json.dumps(transform_config(transform)))
+
+    assert repr(make_transform(config)).replace("[", "(").replace("]", ")") == repr(
+        transform
+    ).replace("[", "(").replace("]", ")")
+
+
+def test_config_that_names_something_else_makes_nothing():
+    torchvision()
+    for config in (
+        {"class": "Lambda", "arguments": {"lambd": "print"}},
+        {"class": "functional", "arguments": {}},
+        {"class": "Resize", "arguments": {"size": 3, "os": 1}},
+        {"class": "Resize", "arguments": {"size": {"class": "system", "arguments": {}}}},
+    ):
+        with pytest.raises(ValueError, match="The file"):
+            make_transform(config)
+
+
+def test_transform_that_no_file_can_hold_is_a_clear_error():
+    v2 = torchvision()
+
+    with pytest.raises(TypeError, match="no transform of torchvision"):
+        layers.TorchTransform(v2.Lambda(abs)).get_config()
+    with pytest.raises(TypeError, match="has no place in the config of a transform"):
+        transform_config(v2.LinearTransformation(torch.eye(3), torch.zeros(3)))
