@@ -11,7 +11,7 @@ from torch.testing import assert_close
 import kerasish
 from kerasish import applications, layers
 from kerasish.applications.backbone import Backbone
-from kerasish.applications.catalogue import NAMES
+from kerasish.applications.catalogue import ALL, NAMES
 from kerasish.applications.pretrained import load_backbone, weights_enum
 
 torchvision = pytest.importorskip("torchvision")
@@ -33,7 +33,7 @@ def test_catalogue_names_every_classification_network_of_torchvision():
 
 
 def test_list_takes_patterns_and_is_sorted():
-    assert applications.list() == sorted(NAMES)
+    assert applications.list() == sorted(ALL)
     assert applications.list("vgg*bn") == ["VGG11BN", "VGG13BN", "VGG16BN", "VGG19BN"]
 
 

@@ -13,7 +13,7 @@ from kerasish.applications.pretrained import weights_enum
 from kerasish.describe import suggest
 from kerasish.models.bundle import decode
 
-_COMMON = {
+COMMON = {
     "include_top": True,
     "weights": "imagenet",
     "input_tensor": None,
@@ -27,7 +27,7 @@ _BEFORE = {"input_shape": None, "alpha": 1.0}
 
 # Keras's order of arguments, for families where it is another than the common one.
 _ORDERS: dict[str, dict[str, Any]] = {
-    "MobileNetV2": {**_BEFORE, **_COMMON},
+    "MobileNetV2": {**_BEFORE, **COMMON},
     "MobileNetV3": {
         **_BEFORE,
         "minimalistic": False,
@@ -40,8 +40,8 @@ _ORDERS: dict[str, dict[str, Any]] = {
         "classifier_activation": "softmax",
         **_PREPARED,
     },
-    "EfficientNetV2": {**_COMMON, **_PREPARED},
-    "ConvNeXt": {"include_top": True, **_PREPARED, **_COMMON},
+    "EfficientNetV2": {**COMMON, **_PREPARED},
+    "ConvNeXt": {"include_top": True, **_PREPARED, **COMMON},
 }
 
 
@@ -127,7 +127,8 @@ class Application:
         """
         if self.takes_raw_images:
             return x
-        return images.normalize(x, self.weights.DEFAULT, data_format, self.name)
+        ready = self.weights.DEFAULT.transforms()
+        return images.normalize(x, ready.mean, ready.std, data_format, self.name)
 
     def decode_predictions(self, preds: Any, top: int = 5) -> list[list[tuple[int, str, float]]]:
         """The likeliest classes of each row of predictions.
@@ -153,7 +154,7 @@ class Application:
 
 
 def _signature(name: str, architecture: str, takes_raw_images: bool) -> inspect.Signature:
-    order = next((o for family, o in _ORDERS.items() if name.startswith(family)), _COMMON)
+    order = next((o for family, o in _ORDERS.items() if name.startswith(family)), COMMON)
     kinds: Callable = inspect.Parameter
     values = {**order, "name": architecture}
     parameters = [kinds(key, kinds.POSITIONAL_OR_KEYWORD, default=v) for key, v in values.items()]

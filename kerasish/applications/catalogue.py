@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import importlib
 from fnmatch import fnmatchcase
 
 from kerasish.applications.application import Application
@@ -46,6 +47,15 @@ WideResNet50_2=wide_resnet50_2 WideResNet101_2=wide_resnet101_2
 _PAIRS = [entry.partition("=") for entry in _TABLE.split()]
 NAMES = {name: torch_name for name, _, torch_name in _PAIRS}
 
+# Networks that only Keras has, and the file of kerasish layers that each is in.
+_MODULES = {
+    "mobilenet": "MobileNet",
+    "resnet_v2": "ResNet50V2 ResNet101V2 ResNet152V2",
+    "xception": "Xception",
+}
+LAYERED = {name: module for module, names in _MODULES.items() for name in names.split()}
+ALL = {**NAMES, **LAYERED}
+
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
@@ -53,7 +63,7 @@ def _plain(name: str) -> str:
 
 _BY_PLAIN_NAME = {
     _plain(spelling): name for name, torch_name in NAMES.items() for spelling in (name, torch_name)
-}
+} | {_plain(name): name for name in LAYERED}
 
 
 def list(pattern: str = "*") -> builtins.list[str]:
@@ -64,9 +74,9 @@ def list(pattern: str = "*") -> builtins.list[str]:
 
     Example:
         >>> list("resnet1*")
-        ['ResNet101', 'ResNet152', 'ResNet18']
+        ['ResNet101', 'ResNet101V2', 'ResNet152', 'ResNet152V2', 'ResNet18']
     """
-    return sorted(name for name in NAMES if fnmatchcase(name.lower(), pattern.lower()))
+    return sorted(name for name in ALL if fnmatchcase(name.lower(), pattern.lower()))
 
 
 def find(name: str) -> str | None:
@@ -94,10 +104,12 @@ def get(name: str) -> Application:
         raise TypeError(f"applications.get: expected a name, got {describe(name)}.")
     found = find(name)
     if found is None:
-        raise ValueError(f"applications: unknown network '{name}'{suggest(name, NAMES)}.")
+        raise ValueError(f"applications: unknown network '{name}'{suggest(name, ALL)}.")
     return _made(found)
 
 
 @functools.cache
 def _made(name: str) -> Application:
+    if name in LAYERED:
+        return getattr(importlib.import_module(f"kerasish.applications.{LAYERED[name]}"), name)
     return Application(name, NAMES[name])

@@ -50,7 +50,7 @@ def read_weights(name: str, architecture: str, weights: Any) -> State | None:
     if isinstance(weights, str) and weights.startswith(("http://", "https://", "file://")):
         return _download(name, weights)
     if isinstance(weights, os.PathLike) or _looks_like_a_file(weights):
-        return _read_file(name, Path(weights))
+        return read_file(name, Path(weights))
     return _download(name, _find_weights(name, architecture, weights).url)
 
 
@@ -90,10 +90,16 @@ def _download(name: str, url: str) -> State:
             raise type(error)(
                 f"{name}: {error} (Or give the file's path as `weights=`, or pass weights=None.)"
             ) from error
-    return _read_file(name, path)
+    return read_file(name, path)
 
 
-def _read_file(name: str, path: Path) -> State:
+def read_file(name: str, path: Path) -> State:
+    """The state dict in a file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no weights.
+    """
     if not path.exists():
         raise FileNotFoundError(f"{name}: there is no weights file {path}.")
     if path.suffix == ".safetensors":
@@ -174,6 +180,33 @@ def fit_positions(module: nn.Module, state: State) -> State:
 
     size, patch = module.image_size, module.patch_size
     return dict(interpolate_embeddings(size, patch, state))  # type: ignore[arg-type]
+
+
+def fitted_state(name: str, own: State, given: State, head: str | None) -> tuple[State, bool]:
+    """A whole state dict, whose head is the model's own where the given one has another shape.
+
+    Args:
+        name: Who asks, for messages.
+        own: The model's state dict.
+        given: What is to be loaded.
+        head: The name of the layer that may differ or be absent.
+
+    Returns:
+        The state dict, and whether the head in it is the given one.
+
+    Raises:
+        ValueError: If anything else does not fit.
+    """
+    given = {key.removeprefix("module."): value for key, value in given.items()}
+    keys = [key for key in {**own, **given} if head and key.startswith(f"{head}.")]
+    has_head = bool(keys) and all(
+        key in own and key in given and own[key].shape == given[key].shape for key in keys
+    )
+    if not has_head:
+        given = {key: value for key, value in given.items() if key not in keys}
+        given |= {key: own[key] for key in keys if key in own}
+    _check(name, own, given)
+    return given, has_head
 
 
 def _check(name: str, own: State, given: State) -> None:

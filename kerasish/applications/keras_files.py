@@ -1,0 +1,168 @@
+"""Weights from Keras's own files: `.weights.h5`, `.keras`, and the older `.h5`."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from kerasish.layers.naming import snake_case
+from kerasish.layers.weights import KerasWeight
+
+SUFFIXES = (".h5", ".hdf5", ".keras")
+
+Arrays = list[np.ndarray]
+
+
+def load_keras_weights(model: Any, path: Path, head: str | None, who: str) -> bool:
+    """Fill a functional model from a file that Keras wrote for the same network.
+
+    These files tell layers by their places, not by names: by the place among all layers with
+    weights in `.h5` files, among layers of one class in the others. So the places are counted as
+    Keras counts them.
+
+    Args:
+        model: A model of layers without models among them.
+        path: The file.
+        head: The layer that may differ from the file's, or be absent there: then it stays as it is.
+        who: Who asks, for messages.
+
+    Returns:
+        Whether the head was filled, too.
+
+    Raises:
+        ImportError: If h5py is missing.
+        ValueError: If the file is damaged or of another network; nothing is changed then.
+    """
+    targets = [(layer.name, layer.own_weights()) for layer in layers_as_keras(model)]
+    kinds = [snake_case(type(layer).__name__) for layer in layers_as_keras(model)]
+    with _opened(path, who) as file:
+        if "layer_names" in file.attrs or "model_weights" in file:
+            given = _by_place(file, targets)
+        else:
+            given = _by_class(file, targets, kinds)
+    writes, problems, has_head = [], [], False
+    for name, weights in targets:
+        arrays = given.pop(name, [])
+        fits = [w.shape for w in weights] == [a.shape for a in arrays]
+        if fits:
+            writes += zip(weights, arrays, strict=True)
+            has_head = has_head or (name == head and bool(weights))
+        elif name != head:
+            problems.append(_difference(name, weights, arrays))
+    extra = [name for name, arrays in given.items() if arrays]
+    if head is not None or len(extra) > 1:  # a single one is the file's head
+        problems += [f"'{name}' of the file has no place" for name in extra]
+    if problems:
+        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(
+            f"{who}: the weights of {path} do not fit: {'; '.join(problems[:3])}{more}. Nothing "
+            "was loaded. The file must be of the same network, made with the same arguments."
+        )
+    for weight, array in writes:
+        weight.write(array)
+    return has_head
+
+
+def layers_as_keras(model: Any) -> list[Any]:
+    """The layers of a functional model in Keras's order.
+
+    Keras sorts them by how far they are from the outputs, and layers equally far by when a walk
+    back from the outputs first meets them.
+    """
+    met: dict[int, int] = {}
+    finished: list[Any] = []
+    waiting = [(tensor.node, False) for tensor in reversed(list(_leaves(model)))]
+    # Walks with an explicit stack: networks are deeper than Python's limit for recursion.
+    while waiting:
+        node, is_finished = waiting.pop()
+        if is_finished:
+            finished.append(node)
+        elif id(node) not in met:
+            met[id(node)] = len(met)
+            waiting.append((node, True))
+            waiting += [(parent.node, False) for parent in reversed([*node.parents()])]
+    depths: dict[int, int] = {}
+    for node in reversed(finished):
+        depth = depths.setdefault(id(node), 0)
+        for parent in node.parents():
+            depths[id(parent.node)] = max(depth + 1, depths.get(id(parent.node), 0))
+    finished.sort(key=lambda node: (-depths[id(node)], met[id(node)]))
+    found = [node.target for node in finished if isinstance(node.target, nn.Module)]
+    return list(dict.fromkeys(found))
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    from kerasish.graph.symbolic import symbolic_leaves
+
+    return symbolic_leaves(model._output_structure)
+
+
+def _opened(path: Path, who: str) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            f"{who}: reading {path.name}, a file of Keras's, takes h5py: pip install h5py "
+            "(or kerasish[keras])."
+        ) from error
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                return h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+        return h5py.File(path, "r")
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{who}: {path} is damaged, or no file of Keras's ({error}). Delete it and get it "
+            "again."
+        ) from error
+
+
+def _by_place(file: Any, targets: list[tuple[str, list[KerasWeight]]]) -> dict[str, Arrays]:
+    """The arrays of an older file, under the names of the layers in the same places."""
+    group = file.get("model_weights", file)
+    places = iter([name for name, weights in targets if weights])
+    given = {}
+    for label in map(_text, group.attrs["layer_names"]):
+        names = [_text(name) for name in group[label].attrs["weight_names"]]
+        if names:
+            given[next(places, label)] = [np.asarray(group[label][name]) for name in names]
+    return given
+
+
+def _by_class(
+    file: Any, targets: list[tuple[str, list[KerasWeight]]], kinds: list[str]
+) -> dict[str, Arrays]:
+    """The arrays of a newer file: the third convolution's are at `conv2d_2`."""
+    old = "_layer_checkpoint_dependencies"
+    groups = file[old] if old in file else file.get("layers", {})
+    read = {label: _variables(groups[label]) for label in groups}
+    counts: Counter[str] = Counter()
+    given = {}
+    for (name, _), kind in zip(targets, kinds, strict=True):
+        label = f"{kind}_{counts[kind]}" if counts[kind] else kind
+        counts[kind] += 1
+        given[name] = read.pop(label, [])
+    return {**given, **read}
+
+
+def _variables(group: Any) -> Arrays:
+    variables = group.get("vars", {})
+    return [np.asarray(variables[key]) for key in sorted(variables, key=int)]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _difference(name: str, weights: list[KerasWeight], arrays: Arrays) -> str:
+    if not arrays:
+        return f"'{name}' is missing"
+    own, other = [w.shape for w in weights], [a.shape for a in arrays]
+    return f"'{name}' has shapes {own}, and the file {other}"

@@ -1,0 +1,230 @@
+"""Layered: a network that only Keras has, made of kerasish layers."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from kerasish.applications.application import COMMON, Application
+from kerasish.applications.assembly import HEAD, Frame, furnish, pooled, prepare
+from kerasish.applications.keras_files import SUFFIXES, load_keras_weights
+from kerasish.applications.pretrained import fitted_state, read_file, weights_enum
+from kerasish.describe import describe, suggest
+from kerasish.layers import Dense, GlobalAveragePooling2D, Rescaling
+from kerasish.models import Model
+from kerasish.utils.download import download
+
+__all__ = ["HEAD", "Layered", "Published"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """What Keras's documentation says of a network's pretrained weights.
+
+    It speaks as torchvision's entries of weights do: `meta`, and `transforms()`.
+
+    Attributes:
+        parameters: The number of parameters, with the classifier for 1000 classes.
+        accuracy: The share of ImageNet's validation images that are classified right, in percent.
+        size: The side of the images.
+        least: The smallest side that goes through the network.
+        files: From `top`, the size of images and the network's options to an address and an MD5
+            hash.
+    """
+
+    parameters: int
+    accuracy: float
+    size: int
+    least: int
+    files: Callable[..., tuple[str, str | None]]
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Sizes, class names and accuracy."""
+        return {
+            "num_params": self.parameters,
+            "min_size": (self.least, self.least),
+            "categories": weights_enum("resnet50").DEFAULT.meta["categories"],
+            "_metrics": {"ImageNet-1K": {"acc@1": self.accuracy}},
+        }
+
+    def transforms(self) -> Any:
+        """How images are made ready: from -1 to 1."""
+        return SimpleNamespace(
+            crop_size=[self.size],
+            resize_size=[self.size],
+            mean=[0.5] * 3,
+            std=[0.5] * 3,
+            interpolation=SimpleNamespace(value="bilinear"),
+        )
+
+
+def _classifier(x: Any, classes: int, activation: Any, **_: Any) -> Any:
+    x = GlobalAveragePooling2D(name="avg_pool")(x)
+    return Dense(classes, activation=activation, name=HEAD)(x)
+
+
+class Layered(Application):
+    """A network that can be made of kerasish layers: `applications.Xception(classes=5)`.
+
+    Its layers are the model's own, under Keras's names, so that `model.get_layer(...)`,
+    `model.layers[:100]` and `Model(model.input, model.get_layer(...).output)` do what they do in
+    Keras; only the classifier is called `"head"`, as in all applications.
+
+    The arguments are those of Keras's function of that name, and mean what `Application` says.
+    `weights` is `"imagenet"` (Keras's own files; they take h5py), a file of Keras's (`.weights.h5`,
+    `.keras`, `.h5`), a `.pth` or `.safetensors` file of this model, an address, or `None`.
+
+    Args:
+        name: Its name in the catalogue.
+        title: The name of its models; the options may stand in it.
+        body: From images and options to the map of features.
+        published: What is known of the pretrained weights.
+        top: From features, classes, activation and options to the predictions.
+        options: Arguments of its own, and their defaults.
+        order: The names of its arguments in Keras's order, where it is not the common one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        body: Callable[..., Any],
+        published: Published,
+        *,
+        top: Callable[..., Any] = _classifier,
+        options: dict[str, Any] | None = None,
+        order: str | None = None,
+    ) -> None:
+        self.name = self.__name__ = name
+        self.architecture = self.title = title
+        self.body, self.top = body, top
+        self.published = published
+        self.own_options = options or {}
+        self.takes_raw_images = False
+        self.__signature__ = self._signature(order)
+
+    def _signature(self, order: str | None) -> inspect.Signature:
+        defaults = {**COMMON, **self.own_options}
+        names = order.split(", ") if order else [*defaults]
+        values = {key: defaults[key] for key in names}
+        values["name"] = None if "{" in self.title else self.title
+        kinds: Callable = inspect.Parameter
+        parameters = [kinds(k, kinds.POSITIONAL_OR_KEYWORD, default=v) for k, v in values.items()]
+        last = kinds("include_preprocessing", kinds.KEYWORD_ONLY, default=False)
+        return inspect.Signature([*parameters, last])
+
+    @property
+    def weights(self) -> Any:
+        """The pretrained weights, in the manner of torchvision's enums."""
+        return SimpleNamespace(DEFAULT=self.published)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Model:
+        """Make a model.
+
+        Raises:
+            TypeError: If there is no such argument.
+            ValueError: If an argument does not fit.
+        """
+        for key in kwargs.keys() - self.__signature__.parameters.keys():
+            known = [*self.__signature__.parameters]
+            raise TypeError(f"{self.name} has no argument '{key}'{suggest(key, known)}.")
+        bound = self.__signature__.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return self._make(**bound.arguments)
+
+    def _make(
+        self,
+        *,
+        include_top: bool,
+        weights: Any,
+        input_tensor: Any,
+        input_shape: Any,
+        pooling: str | None,
+        classes: Any,
+        classifier_activation: Any,
+        include_preprocessing: bool,
+        name: str | None,
+        **options: Any,
+    ) -> Model:
+        frame = prepare(
+            self.name,
+            self.published,
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            needs_size=include_top,
+        )
+        path = self._find(weights, include_top and frame.classes == 1000, frame, options)
+        x = Rescaling(1 / 127.5, offset=-1)(frame.x) if include_preprocessing else frame.x
+        features = self.body(x, **options)
+        if include_top:
+            outputs = self.top(features, frame.classes, classifier_activation, **options)
+        else:
+            outputs = pooled(features, pooling)
+        title = self.title.format(**options, rows=frame.size[0]).replace(".", "_")
+        model = Model(frame.inputs, outputs, name=name or title)
+        has_head = path is not None and self._load(model, path, HEAD if include_top else None)
+        furnish(model, frame, self.published, include_top, has_head, include_preprocessing)
+        return model
+
+    def _find(
+        self, weights: Any, has_top: bool, frame: Frame, options: dict[str, Any]
+    ) -> Path | None:
+        """The file that `weights` means, after a download if need be."""
+        if weights is None:
+            return None
+        if isinstance(weights, str) and weights.lower() in ("imagenet", "default"):
+            address, digits = self.published.files(top=has_top, size=frame.size, **options)
+            return fetch(self.name, address, digits)
+        if isinstance(weights, str) and weights.startswith(("http://", "https://", "file://")):
+            return fetch(self.name, weights, None)
+        suffixes = (*SUFFIXES, ".pth", ".pt", ".safetensors")
+        is_path = isinstance(weights, str) and (weights.endswith(suffixes) or os.sep in weights)
+        if is_path or isinstance(weights, os.PathLike):
+            if not Path(weights).exists():
+                raise FileNotFoundError(f"{self.name}: there is no weights file {weights}.")
+            return Path(weights)
+        raise ValueError(
+            f"{self.name}: `weights` must be 'imagenet', a file ({', '.join(suffixes)}), an "
+            f"address or None; got {describe(weights)}{suggest(weights, ['imagenet'])}."
+        )
+
+    def _load(self, model: Model, path: Path, head: str | None) -> bool:
+        """Fill a model from a file; says whether the head came from it, too."""
+        if path.suffix in SUFFIXES:
+            return load_keras_weights(model, path, head, self.name)
+        own = model.state_dict()
+        state, has_head = fitted_state(self.name, own, read_file(self.name, path), head)
+        model.load_state_dict(state)
+        return has_head
+
+
+def fetch(name: str, address: str, digits: str | None) -> Path:
+    """The file of an address: where Keras has put it, or where torch hub keeps its files.
+
+    Raises:
+        ConnectionError: If a download fails; the message says which file to put where.
+    """
+    file = address.rpartition("/")[2]
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    for place in (path, home / "models" / file):
+        if place.exists():
+            return place
+    try:
+        return download(address, path, file_hash=digits)
+    except (ConnectionError, ValueError) as error:
+        raise type(error)(
+            f"{name}: {error} (Or give the file's path as `weights=`, or pass weights=None.)"
+        ) from error
