@@ -45,12 +45,20 @@ def find_layer(model: Any, layer: str | nn.Module | None, x: Tensor) -> tuple[st
 @torch.no_grad()
 def _last_with_maps(model: Any, x: Tensor) -> tuple[str, nn.Module]:
     found: list[tuple[str, nn.Module]] = []
+    places = 0  # of the last maps
+    has_tokens = False  # whether these have become a sequence
 
     def note(path: str, module: nn.Module, args: Any, output: Any) -> None:
-        if not isinstance(output, Tensor) or output.dim() != 4:
+        nonlocal places, has_tokens
+        if not isinstance(output, Tensor):
             return
-        if channels_first(output, module, model)[0, 0].numel() > 1:
-            found.append((path, module))
+        if output.dim() == 4:
+            count = channels_first(output, module, model)[0, 0].numel()
+            if count > 1:
+                found.append((path, module))
+                places, has_tokens = count, False
+        elif output.dim() == 3 and places > 1:
+            has_tokens |= output.shape[1] in (places, places + 1)
 
     handles = [
         module.register_forward_hook(functools.partial(note, path))
@@ -64,8 +72,13 @@ def _last_with_maps(model: Any, x: Tensor) -> tuple[str, nn.Module]:
             handle.remove()
     if not found:
         raise ValueError(
-            f'grad_cam: no layer of "{model.name}" gives maps, (batch, channels, height, width) of '
-            "several places; networks that see an image as tokens have none."
+            f'grad_cam: no layer of "{model.name}" gives maps: (batch, channels, height, width) of '
+            "several places."
+        )
+    if has_tokens:
+        raise ValueError(
+            f'grad_cam: "{model.name}" sees an image as a sequence of tokens, so the last layer '
+            f"that gives maps, '{found[-1][0]}', comes before most of it. If it is meant, name it."
         )
     return found[-1]
 

@@ -249,6 +249,17 @@ def test_networks_without_maps_are_refused():
         report.grad_cam(model, images(1, 4))
 
 
+def test_networks_that_make_tokens_of_images_must_name_a_layer():
+    image = layers.Input((1, 6, 6))
+    maps = layers.Conv2D(4, 2, strides=2, name="patches")(image)
+    tokens = layers.LayerNormalization()(layers.Permute((2, 1))(layers.Reshape((4, 9))(maps)))
+    model = kerasish.Model(image, layers.Dense(2)(layers.GlobalAveragePooling1D()(tokens)))
+
+    with pytest.raises(ValueError, match=r"sequence of tokens, so the last layer .* 'patches'"):
+        report.grad_cam(model, images())
+    assert report.grad_cam(model, images(), layer="patches").maps.shape == (3, 3, 3)
+
+
 @pytest.mark.parametrize("number", [2, -1, [0, 5]])
 def test_classes_that_do_not_exist_are_refused(number):
     with pytest.raises(ValueError, match="classes go from 0 to 1"):
