@@ -1,5 +1,7 @@
 """Transfer learning: rates by stage, and features of several stages."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +122,58 @@ def test_patterns_use_the_names_inside_a_torch_module(model):
         "net.module.layer2.0.weight",
         "net.module.layer2.0.bias",
     }
+
+
+def test_a_head_of_several_layers_learns_at_one_rate(model):
+    features = model.get_layer("net").output
+    hidden = layers.Dense(4, name="hidden")(features)
+    deep = kerasish.Model(model.input, layers.Dense(3, name="head")(hidden))
+    deep.freeze_point = "layer2"
+
+    factors = transfer.discriminative(deep, decay=0.5)
+
+    assert {n.split(".")[0] for n, f in factors.items() if f == 1.0} == {"hidden", "head"}
+    assert multiplier_for("net.module.layer2.0.weight", factors) == 0.5
+    assert multiplier_for("net.module.layer1.0.weight", factors) == 0.25
+
+
+@pytest.mark.parametrize("form", ["by name", "by function", "by decay"])
+def test_discriminative_rates_go_with_schedules_and_freezing(model, form):
+    net_of(model).layer2[2].p = 0.0  # the same numbers by hand
+    factors = {
+        "by name": "discriminative",
+        "by function": transfer.discriminative(model),
+        "by decay": transfer.discriminative(model, decay=0.5),
+    }[form]
+    schedule = kerasish.schedules.ExponentialDecay(0.5, 2, 0.7)
+    loss = kerasish.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(kerasish.optimizers.SGD(schedule), loss, lr_multipliers=factors)
+    twin = copy.deepcopy(model)
+    x, y = torch.from_numpy(images(6)), torch.arange(6) % 3
+    fits = [lambda m: m.freeze(), lambda m: m.unfreeze(last=2), lambda m: m.freeze("layer1")]
+    for act in fits:
+        act(model)
+        model.fit(x, y, batch_size=3, epochs=1, shuffle=False, verbose=0)
+
+    rates = {"layer2": 0.01, "layer1": 0.01, "conv1": 0.01, "bn1": 0.01, "head": 0.1}
+    if form == "by decay":
+        rates = {"head": 1.0, "layer2": 0.5, "layer1": 0.25, "conv1": 0.125, "bn1": 0.125}
+    learning = [{"head"}, {"head", "layer2"}, {"head", "layer2"}]
+    for step in range(6):
+        twin.train()
+        for part in ("conv1", "bn1", "layer1", "layer2"):
+            if part not in learning[step // 2]:
+                net_of(twin).get_submodule(part).eval()
+        rows = slice(3 * (step % 2), 3 * (step % 2) + 3)
+        twin.zero_grad()
+        nn.functional.cross_entropy(twin(x[rows]), y[rows]).backward()
+        for name, parameter in twin.named_parameters():
+            part = next(p for p in rates if f".{p}." in f".{name}")
+            if part in learning[step // 2]:
+                parameter.data -= 0.5 * 0.7 ** (step / 2) * rates[part] * parameter.grad
+
+    for (name, got), want in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert_close(got, want, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("kwargs", [{"top": -1}, {"intermediate": "a"}, {"decay": 0}])

@@ -183,10 +183,10 @@ def test_plans_are_printed_in_words():
         "1. head: the head alone, up to 1 epoch at rate 0.001",
         "2. more: the last 2 stages, up to 5 epochs at rate 0.01 (head x 0.1, layer4.* x 0.01)",
         "3. named: a, b, up to 10 epochs at rate 0.001 "
-        "(a tenth of it for the last stage, a hundredth below)",
+        "(a tenth of it for the head, a hundredth below)",
         "4. all: all stages, up to 10 epochs at rate CosineDecay",
         "5. gradual: the head, then stage after stage, up to 10 epochs at rate 0.001 "
-        "(a tenth of it for the last stage, a hundredth below), with GradualUnfreezing",
+        "(a tenth of it for the head, a hundredth below), with GradualUnfreezing",
     ]
 
 

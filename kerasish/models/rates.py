@@ -17,11 +17,12 @@ def discriminative(
 
     By the usual rule, the head learns at a tenth of the rate that the network was trained with, all
     before it at a hundredth. With `decay`, each stage has its share of the rate of the stage after
-    it instead, and the head the full rate.
+    it instead, and the head the full rate. The head is what comes after the model's `freeze_point`,
+    or where it has none the last stage.
 
     Args:
         model: A built model.
-        top: The factor of the last stage.
+        top: The factor of the head.
         intermediate: The factor of all others.
         decay: The ratio of neighbouring stages, such as 0.5.
 
@@ -46,7 +47,12 @@ def discriminative(
     if decay is not None and not 0 < decay <= 1:
         raise ValueError(f"discriminative: `decay` lies in (0, 1], got {describe(decay)}.")
     factors: dict[str, float] = {}
-    for place, stage in enumerate(reversed(stages(model))):
+    parts = stages(model)
+    names = [stage.name for stage in parts]
+    point = getattr(model, "freeze_point", None)
+    heads = len(parts) - 1 - names.index(point) if point in names[:-1] else 1
+    for number, stage in enumerate(reversed(parts), 1):
+        place = max(0, number - heads)
         factor = (top if place == 0 else intermediate) if decay is None else decay**place
         inside = set(stage.parameters)
         outside = {name for name, _ in model.named_parameters()} - inside

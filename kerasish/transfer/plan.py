@@ -66,7 +66,7 @@ class Phase:
     def __str__(self) -> str:
         rate = describe_rate(self.learning_rate)
         if self.lr_multipliers == "discriminative":
-            rate += " (a tenth of it for the last stage, a hundredth below)"
+            rate += " (a tenth of it for the head, a hundredth below)"
         elif self.lr_multipliers:
             factors: Mapping[str, float] = dict(self.lr_multipliers)  # type: ignore[arg-type]
             rate += f" ({', '.join(f'{name} x {value:g}' for name, value in factors.items())})"
