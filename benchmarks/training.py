@@ -300,6 +300,7 @@ def with_poutyne(row: Row) -> Callable[[], object]:
 
 def with_fastai(row: Row) -> Callable[[], object]:
     """Fastai's Learner, without its bar and recorder printing."""
+    import fastai.callback.progress  # noqa: F401 (adds no_bar() to Learner)
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader as FastLoader
     from fastai.learner import Learner
