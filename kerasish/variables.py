@@ -164,12 +164,13 @@ class Variable(Tensor):
         return f'Variable("{self._path}", {self.detach()!r})'
 
 
-def lend_words(tensor: Tensor) -> None:
-    """Let a tensor be assigned to that stands in for a variable, while a call is traced."""
-    if torch.compiler.is_dynamo_compiling():
-        return  # which knows what the tensor stands for
-    for word in ("assign", "assign_add", "assign_sub"):
-        setattr(tensor, word, MethodType(getattr(Variable, word), tensor))
+def lend_words(value: Any) -> None:
+    """Let a tensor be assigned to that stands in for a variable, as one does in a traced call."""
+    # The compiler knows what its tensors stand for.
+    stands_in = isinstance(value, Tensor) and type(value) is not Variable
+    if stands_in and not torch.compiler.is_dynamo_compiling():
+        for word in ("assign", "assign_add", "assign_sub"):
+            setattr(value, word, MethodType(getattr(Variable, word), value))
 
 
 def _again(cls: Any, tensor: Tensor, name: str, path: str, trainable: bool, param: bool) -> Any:

@@ -103,8 +103,8 @@ class WeightHolder(nn.Module):
             # It raised AttributeError, which brought us here: let it say why once more.
             return attribute.fget(self)
         try:
-            found = super().__getattr__(name)
-            if name in self.__dict__.get("_added", ()) and type(found) is not Variable:
+            found: Any = super().__getattr__(name)
+            if name in self.__dict__.get("_added", ()):
                 lend_words(found)
             return found
         except AttributeError:
