@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+
+from kerasish.data.ahead import ahead
 
 
 class BatchSource(Dataset):
@@ -17,6 +19,9 @@ class BatchSource(Dataset):
 
     # Of the rows that are taken one by one or by a foreign loader; see `set_epoch`.
     epoch: int | None = None
+    # Whether the next batch may be made in a thread while one is used: that draws nothing from
+    # generators that others use.
+    runs_ahead: bool = False
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -61,6 +66,7 @@ class Part(BatchSource):
 
     def __init__(self, source: BatchSource, rows: Sequence[int]) -> None:
         self.source, self.rows = source, rows
+        self.runs_ahead = source.runs_ahead
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,6 +107,29 @@ class ReadyBatches(Dataset):
         return self.source.batch(indices, self.epoch)
 
 
-def as_it_is(batch: Any) -> Any:
-    """What a loader of ready batches does to them."""
+class ReadyLoader(DataLoader):
+    """A loader of the batches that a source makes, the next one while one is used.
+
+    Args:
+        source: Where batches come from.
+        batch_size: Rows in a batch; `None` gives rows one by one.
+        sampler: The order of the rows.
+    """
+
+    def __init__(self, source: BatchSource, batch_size: int | None, sampler: Sampler) -> None:
+        ready = ReadyBatches(source)
+        super().__init__(ready, batch_size=batch_size, sampler=sampler, collate_fn=_as_it_is)
+        self.source = source
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which pass the next one is, which decides what is random in its batches."""
+        self.dataset.epoch = epoch  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # Made here, since it draws a seed from torch's generator.
+        batches = super().__iter__()
+        return ahead(batches) if self.source.runs_ahead else batches
+
+
+def _as_it_is(batch: Any) -> Any:
     return batch

@@ -48,6 +48,7 @@ class ImageSource(BatchSource):
             self._made = PictureBatches(
                 augment, self.training, self.data_format, dtype, self.threads.map
             )
+        self.runs_ahead = self._made is None or self._made.is_own
 
     def pictures(self, indices: Sequence[int]) -> Sequence[Picture | None]:
         """Images, not read yet; `None` for those that are to be left out."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
-from kerasish.data.batch_source import ReadyBatches, as_it_is, as_source
+from kerasish.data.batch_source import ReadyLoader, as_source
 from kerasish.data.feed import Batch, Feed, Prepare, check_rows, mix_seed
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
@@ -122,8 +122,7 @@ class StreamFeed(Feed):
         source = as_source(data)
         if source is None:
             return DataLoader(data, batch_size=batch_size, sampler=order)
-        ready = ReadyBatches(source)
-        return DataLoader(ready, batch_size=batch_size, sampler=order, collate_fn=as_it_is)
+        return ReadyLoader(source, batch_size, order)
 
     def prepare(self, function: Prepare) -> None:
         """Apply the function to each batch as it comes."""
@@ -206,8 +205,8 @@ class StreamFeed(Feed):
         self._epoch = epoch
         if self._sampler is not None:
             self._sampler.epoch = epoch
-            if isinstance(self._source.dataset, ReadyBatches):
-                self._source.dataset.epoch = epoch
+            if isinstance(self._source, ReadyLoader):
+                self._source.set_epoch(epoch)
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
             self._source.sampler.set_epoch(epoch)
         if not isinstance(self._source, Iterable) or hasattr(self._source, "on_epoch_end"):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
-from kerasish.data.batch_source import BatchSource, ReadyBatches, as_it_is
+from kerasish.data.batch_source import BatchSource, ReadyLoader
 from kerasish.data.feed import mix_seed
 
 
@@ -40,7 +40,7 @@ class EpochOrder(Sampler):
         return self.count
 
 
-class Batches(DataLoader):
+class Batches(ReadyLoader):
     """A `DataLoader` of ready batches, with the few words of `tf.data` that Keras scripts use.
 
     Args:
@@ -68,15 +68,17 @@ class Batches(DataLoader):
         seed: int | None = None,
     ) -> None:
         order = EpochOrder(len(source), shuffle, seed)
-        ready = ReadyBatches(source)
-        super().__init__(ready, batch_size=batch_size, sampler=order, collate_fn=as_it_is)
+        super().__init__(source, batch_size, order)
         self.functions: tuple[Callable, ...] = ()
         self.limit: int | None = None
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:
         # What is random in a batch, like the order, depends on the pass alone.
-        self.dataset.epoch = self.sampler.epoch  # type: ignore[attr-defined]
-        whole = (batch for batch in super().__iter__() if batch is not None)
+        self.set_epoch(self.sampler.epoch)  # type: ignore[attr-defined]
+        return self._changed(super().__iter__())
+
+    def _changed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        whole = (batch for batch in batches if batch is not None)
         for batch in itertools.islice(whole, self.limit):
             for function in self.functions:
                 batch = function(*batch) if isinstance(batch, tuple) else function(batch)

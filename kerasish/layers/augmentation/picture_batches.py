@@ -101,6 +101,16 @@ class PictureBatches:
         count = next((i for i, layer in enumerate(rest) if not _is_alone(layer)), len(rest))
         self._alone, self._together = rest[:count], rest[count:]
 
+    @property
+    def is_own(self) -> bool:
+        """Whether no code but kerasish's is called, which draws from no generator of others."""
+        modules = [module for layer in self.layers for module in layer.modules()]
+        return all(
+            type(m).__module__.startswith(("kerasish.", "torch.nn."))
+            and not isinstance(m, TorchTransform)
+            for m in modules
+        )
+
     def __call__(
         self,
         pictures: Sequence[Picture],

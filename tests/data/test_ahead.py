@@ -1,0 +1,105 @@
+"""Items made ahead in a thread: the same ones, errors in their places, and an end."""
+
+import threading
+import time
+
+import pytest
+import torch
+from torch.utils.data import SequentialSampler
+
+from kerasish import layers
+from kerasish.data.ahead import ahead
+from kerasish.data.batch_source import BatchSource, ReadyLoader
+from kerasish.data.image_source import ImageSource
+
+
+def waiting_for(condition):
+    until = time.monotonic() + 10
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    return condition()
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name == "kerasish-ahead"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_items_come_in_order(count):
+    assert list(ahead(iter(range(50)), count)) == list(range(50))
+    assert not threads()
+
+
+def test_only_so_many_are_made_ahead():
+    made = []
+    items = ahead((made.append(i) or i for i in range(20)), 2)
+
+    assert next(items) == 0
+    # One is used, two wait, and one more is done but has no room.
+    assert waiting_for(lambda: len(made) == 4)
+    time.sleep(0.05)
+    assert made == [0, 1, 2, 3]
+    items.close()
+
+
+def test_error_is_raised_where_the_item_would_have_come():
+    def items():
+        yield 1
+        raise ValueError("the second is broken")
+
+    made = ahead(items())
+
+    assert next(made) == 1
+    with pytest.raises(ValueError, match="the second is broken"):
+        next(made)
+    assert not threads()
+
+
+def test_thread_ends_when_the_caller_stops():
+    items = ahead(iter(range(1000)))
+    next(items)
+    assert threads()
+
+    items.close()
+
+    assert not threads()
+
+
+class Squares(BatchSource):
+    """Where batches are made, and for which epoch."""
+
+    runs_ahead = True
+
+    def __init__(self):
+        self.places = set()
+
+    def __len__(self):
+        return 6
+
+    def batch(self, indices, epoch=None):
+        self.places.add(threading.current_thread().name)
+        return torch.tensor(indices) ** 2, torch.full(
+            (len(indices),), -1 if epoch is None else epoch
+        )
+
+
+def test_sources_that_may_run_ahead_do_and_know_their_epoch():
+    source = Squares()
+    loader = ReadyLoader(source, 4, SequentialSampler(source))
+    loader.set_epoch(3)
+
+    batches = list(loader)
+
+    assert source.places == {"kerasish-ahead"}
+    assert [x.tolist() for x, _ in batches] == [[0, 1, 4, 9], [16, 25]]
+    assert batches[1][1].tolist() == [3, 3]
+
+
+def test_other_generators_are_not_drawn_from_ahead():
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+
+    assert ImageSource(None, augment=[layers.RandomCrop(4, 4), layers.MixUp()]).runs_ahead
+    assert not ImageSource(None, augment=[layers.RandomCrop(4, 4), v2.ColorJitter(0.1)]).runs_ahead
+    nested = layers.RandomApply([v2.ColorJitter(0.1)])
+    assert not ImageSource(None, augment=[layers.RandomCrop(4, 4), nested]).runs_ahead
+    assert not ImageSource(None, augment=[layers.Resizing(4, 4), torch.rand_like]).runs_ahead
