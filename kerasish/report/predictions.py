@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerasish.data import make_feed
+from kerasish.data import Feed, make_feed
 from kerasish.describe import describe
 from kerasish.models import Model
 
@@ -59,7 +59,7 @@ def predictions(
     else:
         feed = make_feed(x, batch_size=batch_size)
         targets: list[Tensor] = []
-        y_pred = model.predict(_inputs_of(feed, targets), verbose=0, tta=tta)
+        y_pred = model.predict(_Inputs(feed, targets), verbose=0, tta=tta)
         y_true = torch.cat(targets).numpy()
     if not isinstance(y_pred, np.ndarray):
         raise ValueError(f"predictions: one output is needed, got {describe(y_pred)}.")
@@ -71,16 +71,22 @@ def names_of(model: Any, data: Any) -> list[str] | None:
     return getattr(data, "class_names", None) or getattr(model, "class_names", None)
 
 
-def _inputs_of(feed: Any, targets: list[Tensor]) -> Iterator[Any]:
-    """The inputs of each batch; its targets go into the list."""
-    for x, y, _ in feed.batches(0):
-        if not isinstance(y, Tensor):
-            raise ValueError(
-                f"predictions: the data must bring one target for each row, got {describe(y)}; "
-                "pass it as `y`."
-            )
-        targets.append(y.cpu())
-        yield x
+class _Inputs:
+    """The inputs of each batch of a feed; its targets go into a list."""
+
+    def __init__(self, feed: Feed, targets: list[Tensor]) -> None:
+        self.feed, self.targets = feed, targets
+        self.holds_pixels = feed.holds_pixels  # so that a model makes raw images ready
+
+    def __iter__(self) -> Iterator[Any]:
+        for x, y, _ in self.feed.batches(0):
+            if not isinstance(y, Tensor):
+                raise ValueError(
+                    f"predictions: the data must bring one target for each row, got {describe(y)}; "
+                    "pass it as `y`."
+                )
+            self.targets.append(y.cpu())
+            yield x
 
 
 def as_model(model: Any) -> Any:

@@ -120,7 +120,7 @@ def worst_predictions(
             'model.compile(loss="sparse_categorical_crossentropy").'
         )
     recipe = model._recipe
-    source = model._open_inputs(x, lazily=True)
+    source = model._open_inputs(x)
     device, floats = recipe.torch_device(), recipe.floats
     feed = make_feed(source, y, batch_size=batch_size, device=device, floats=floats)
     plan, _ = model._plan(feed)

@@ -70,6 +70,32 @@ def test_names_come_from_the_model_otherwise():
     assert report.predictions(network, *data()).class_names == ["x", "y", "z"]
 
 
+def test_raw_images_are_made_ready():
+    network = kerasish.Sequential([layers.Input((3, 4, 4)), layers.Flatten(), layers.Dense(2)])
+    network.preprocessing = kerasish.applications.ImagePreprocessing(
+        (4, 4), mean=[0.5] * 3, std=[0.5] * 3
+    )
+    raw = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8))
+
+    class Folder:
+        """Batches of pixels from 0 to 255, as those of image folders."""
+
+        holds_pixels = True
+
+        def __init__(self, dtype):
+            self.dtype = dtype
+
+        def __iter__(self):
+            for rows in (slice(0, 2), slice(2, 5)):
+                yield raw[rows].astype(self.dtype), np.zeros(len(raw[rows]))
+
+    wanted = network.predict(raw.astype("uint8"), verbose=0)
+    for dtype in ("uint8", "float32"):
+        found = report.predictions(network, Folder(dtype))
+
+        assert_close(found.y_pred, wanted, rtol=0, atol=0.02)
+
+
 def test_views_are_averaged():
     x = np.random.default_rng(0).random((3, 1, 5, 5)).astype("float32")
     network = kerasish.Sequential([layers.Input((1, 5, 5)), layers.Flatten(), layers.Dense(2)])

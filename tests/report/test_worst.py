@@ -139,6 +139,22 @@ def test_ignored_targets_do_not_count():
     assert float(value) == pytest.approx(np.log(2), rel=1e-5)
 
 
+def test_paths_of_images_are_read(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    model = kerasish.Sequential(
+        [layers.Input((3, 4, 4)), layers.Flatten(), layers.Dense(2, activation="softmax")]
+    )
+    model.preprocessing = kerasish.applications.ImagePreprocessing((4, 4))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for number, path in enumerate(paths):
+        image.new("RGB", (8, 8), (80 * number,) * 3).save(path)
+
+    found = report.worst_predictions(model, paths, np.array([0, 1, 0]), n=2)
+
+    assert found.images.shape == (2, 3, 4, 4)
+
+
 def test_images_are_drawn_with_their_labels(tmp_path):
     pytest.importorskip("matplotlib")
     path = tmp_path / "worst.png"
