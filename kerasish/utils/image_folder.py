@@ -37,6 +37,8 @@ class ImageFiles(ImageSource):
         **options: Those of `ImageSource`.
     """
 
+    holds_pixels = True
+
     def __init__(
         self,
         paths: list[str],
