@@ -42,6 +42,23 @@ def save_figure(figure: Any, path: str | Path | None) -> Any:
     return figure
 
 
+def without_preprocessing(images: Any, preprocessing: Any) -> Any:
+    """Images as they were before a model's preprocessing normalised them, in bytes.
+
+    Args:
+        images: What the network got, of 4 axes; bytes and other inputs are given back as they are.
+        preprocessing: The model's `preprocessing`, or `None`.
+    """
+    mean, std = getattr(preprocessing, "mean", None), getattr(preprocessing, "std", None)
+    if mean is None or std is None or images.ndim != 4 or images.dtype.kind != "f":
+        return images
+    sides = (-1,) if preprocessing.is_last else (-1, 1, 1)
+    pixels = (images * np.reshape(std, sides) + np.reshape(mean, sides)) * 255
+    if preprocessing.channel_order == "bgr":
+        pixels = np.flip(pixels, -1 if preprocessing.is_last else 1)
+    return pixels.round().clip(0, 255).astype(np.uint8)
+
+
 def show_image(axis: Any, image: np.ndarray, data_format: str | None = None) -> None:
     """Draw one image of 3 axes: bytes, floats from 0 to 1 or to 255, or normalised floats.
 

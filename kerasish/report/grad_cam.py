@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kerasish.data import make_feed
 from kerasish.describe import describe
 from kerasish.optimizers import SGD
-from kerasish.report.drawing import grid, save_figure, show_image
+from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
 from kerasish.report.map_layers import channels_first, find_layer
 from kerasish.report.predictions import as_model, names_of
 from kerasish.training.placement import autocast, place_model
@@ -36,7 +36,7 @@ class GradCam:
         maps: `(rows, height, width)` of the layer: the same before enlarging and scaling.
         class_indices: The class of each map.
         scores: The score that was explained: the class's output before softmax or sigmoid.
-        images: The images, as the network got them.
+        images: The images; bytes again where the model's `preprocessing` made floats of them.
         layer: The path of the layer in the model.
         class_names: The names of the classes, where the model knows them.
         data_format: Where the images have their channels.
@@ -144,7 +144,7 @@ def grad_cam(
         maps=as_numpy(maps),
         class_indices=as_numpy(classes),
         scores=as_numpy(scores),
-        images=photos,
+        images=without_preprocessing(photos, getattr(model, "preprocessing", None)),
         layer=explainer.path,
         class_names=names if names and len(names) > int(classes.max()) else None,
         data_format=data_format,

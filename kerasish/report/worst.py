@@ -14,7 +14,7 @@ from torch import Tensor
 from kerasish.data import make_feed
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.describe import describe
-from kerasish.report.drawing import grid, save_figure, show_image
+from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
 from kerasish.report.predictions import checked_names, names_of
 from kerasish.training.loop import join
 from kerasish.training.loss_kinds import class_axis, kind_of_loss, takes_logits
@@ -30,7 +30,7 @@ class WorstPredictions:
     Attributes:
         indices: Their numbers in the data, from 0.
         losses: The loss of each.
-        images: Their inputs, as the network got them.
+        images: Their inputs; bytes again where the model's `preprocessing` made floats of images.
         labels: Their targets; class numbers, where the loss chooses between classes.
         predictions: What the model says; class numbers likewise.
         probabilities: A row of probabilities for each sample, where the loss is about classes; else
@@ -132,6 +132,8 @@ def worst_predictions(
     kept = _worst_rows(feed, make_predict_step(plan), loss, n)
     names = class_names or names_of(model, x)
     found = _described(kept, loss, names, format_of(model))
+    images = getattr(model, "preprocessing", None)
+    found.images = map_leaves(lambda x: without_preprocessing(x, images), found.images)
     if plot is not None:
         found.plot(plot)
     return found

@@ -200,6 +200,23 @@ def test_one_image_is_enough():
     assert found.heat.shape == (1, 4, 4)
 
 
+def test_raw_images_are_shown_as_they_were():
+    model = kerasish.Sequential(
+        [layers.Input((3, 6, 6)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)]
+    )
+    raw = np.random.default_rng(0).integers(0, 256, (2, 3, 6, 6), dtype="uint8")
+    model.preprocessing = kerasish.applications.ImagePreprocessing(
+        (6, 6), mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4]
+    )
+
+    found = report.grad_cam(model, raw)
+
+    assert (found.images == raw).all()
+    ready = model.preprocessing(torch.as_tensor(raw)).numpy()
+    assert_close(found.maps, report.grad_cam(model, ready).maps)
+    assert (report.grad_cam(model, ready).images == raw).all()
+
+
 def test_nothing_that_speaks_for_a_class_gives_an_empty_map():
     found = report.grad_cam(hand_network(), -np.ones((1, 1, 4, 4), "float32"), 0)
 

@@ -144,15 +144,18 @@ def test_paths_of_images_are_read(tmp_path):
     model = kerasish.Sequential(
         [layers.Input((3, 4, 4)), layers.Flatten(), layers.Dense(2, activation="softmax")]
     )
-    model.preprocessing = kerasish.applications.ImagePreprocessing((4, 4))
+    model.preprocessing = kerasish.applications.ImagePreprocessing(
+        (4, 4), mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.4], channel_order="bgr"
+    )
     model.compile("sgd", "sparse_categorical_crossentropy")
     paths = [str(tmp_path / f"{number}.png") for number in range(3)]
     for number, path in enumerate(paths):
         image.new("RGB", (8, 8), (80 * number,) * 3).save(path)
 
-    found = report.worst_predictions(model, paths, np.array([0, 1, 0]), n=2)
+    found = report.worst_predictions(model, paths, np.array([0, 1, 0]), n=3)
 
-    assert found.images.shape == (2, 3, 4, 4)
+    assert found.images.shape == (3, 3, 4, 4)
+    assert (found.images[:, 0, 0, 0] == 80 * found.indices).all()
 
 
 def test_images_are_drawn_with_their_labels(tmp_path):
