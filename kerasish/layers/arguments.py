@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import inspect
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, TypedDict
+
+
+class LayerOptions(TypedDict, total=False):
+    """What every layer takes by keyword; see `Layer`."""
+
+    activity_regularizer: Any
+    input_shape: tuple[int | None, ...] | None
+    trainable: bool
+    dtype: Any
+    autocast: bool
+    name: str | None
 
 
 def constructor_signature(cls: type) -> Signature:

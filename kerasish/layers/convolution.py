@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from torch import Tensor, nn
 
 from kerasish import activations, constraints, initializers, regularizers
+from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.checks import one_of, positive_int, sizes
 from kerasish.layers.spatial import SpatialLayer, laid_out
 from kerasish.layers.weights import KerasWeight, convolution_kernel
@@ -15,6 +16,22 @@ from kerasish.layers.windows import fixed_same_padding, pad_spatial, same_paddin
 CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 Sizes = int | tuple[int, ...] | list[int]
+
+
+class BiasOptions(LayerOptions, total=False):
+    """What every convolution takes by keyword."""
+
+    bias_initializer: Any
+    bias_regularizer: Any
+    bias_constraint: Any
+
+
+class ConvolutionOptions(BiasOptions, total=False):
+    """What convolutions with one kernel take by keyword."""
+
+    kernel_initializer: Any
+    kernel_regularizer: Any
+    kernel_constraint: Any
 
 
 class BaseConvolution(SpatialLayer):
@@ -31,6 +48,7 @@ class BaseConvolution(SpatialLayer):
         bias_initializer: Fills the bias.
         bias_regularizer: A penalty on the bias.
         bias_constraint: Applied to the bias after each update.
+        activity_regularizer: A penalty on the output.
         **kwargs: Those of `Layer`.
 
     Raises:
@@ -48,12 +66,16 @@ class BaseConvolution(SpatialLayer):
         dilation_rate: Sizes = 1,
         activation: Any = None,
         use_bias: bool = True,
+        *,
         bias_initializer: Any = "zeros",
         bias_regularizer: Any = None,
         bias_constraint: Any = None,
+        activity_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(data_format=data_format, **kwargs)
+        super().__init__(
+            data_format=data_format, activity_regularizer=activity_regularizer, **kwargs
+        )
         self.kernel_size = sizes(self, "kernel_size", kernel_size, self.rank)
         self.strides = sizes(self, "strides", strides, self.rank)
         self.dilation_rate = sizes(self, "dilation_rate", dilation_rate, self.rank)
@@ -126,7 +148,37 @@ class BaseConvolution(SpatialLayer):
         return self.activation(super().forward(x))
 
 
-class Convolution(BaseConvolution):
+class FilterConvolution(BaseConvolution):
+    """A convolution, or a transposed one, of so many filters with one kernel."""
+
+    conv: Any
+
+    def __init__(
+        self,
+        filters: int,
+        *args: Any,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.filters = positive_int(self, "filters", filters)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Kernel and bias."""
+        if not hasattr(self, "conv"):
+            return []
+        rules = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
+        # Transposed, torch has (in, out, *window) and Keras (*window, out, in): the same exchange.
+        kernel = KerasWeight("kernel", self.conv.weight, *rules, **convolution_kernel(self.rank))
+        return [kernel, *self.bias_weight(self.conv.bias)]
+
+
+class Convolution(FilterConvolution):
     """The convolution of any rank; `Conv1D`, `Conv2D` and `Conv3D` are made of it.
 
     Args:
@@ -147,13 +199,11 @@ class Convolution(BaseConvolution):
         activity_regularizer: A penalty on the output.
         kernel_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the channels do not split into the groups.
     """
-
-    conv: Any
 
     def __init__(
         self,
@@ -166,34 +216,11 @@ class Convolution(BaseConvolution):
         groups: int = 1,
         activation: Any = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
+        **options: Unpack[ConvolutionOptions],
     ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.filters = positive_int(self, "filters", filters)
+        given = kernel_size, strides, padding, data_format, dilation_rate
+        super().__init__(filters, *given, activation, use_bias, **options)
         self.groups = positive_int(self, "groups", groups)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
         self._check_groups("filters", self.filters)
 
     def _check_groups(self, what: str, number: int) -> None:
@@ -208,14 +235,6 @@ class Convolution(BaseConvolution):
         channels = self.channels_of(input_shape)
         self._check_groups("input channels", channels)
         self.conv = self.make(channels, self.filters, groups=self.groups)
-
-    def own_weights(self) -> list[KerasWeight]:
-        """Kernel and bias."""
-        if not hasattr(self, "conv"):
-            return []
-        rules = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
-        kernel = KerasWeight("kernel", self.conv.weight, *rules, **convolution_kernel(self.rank))
-        return [kernel, *self.bias_weight(self.conv.bias)]
 
     def transform(self, x: Tensor) -> Tensor:
         """Convolve, channels first."""

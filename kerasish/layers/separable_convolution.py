@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor
 
 from kerasish import constraints, initializers, regularizers
 from kerasish.layers.checks import positive_int
-from kerasish.layers.convolution import CONVOLUTIONS, BaseConvolution, Sizes
+from kerasish.layers.convolution import CONVOLUTIONS, BaseConvolution, BiasOptions, Sizes
 from kerasish.layers.weights import KerasWeight, convolution_kernel
 
 
@@ -24,7 +24,40 @@ def depthwise_kernel(rank: int, multiplier: int) -> dict[str, Any]:
     return {"to_keras": to_keras, "from_keras": from_keras}
 
 
-class DepthwiseConvolution(BaseConvolution):
+class DepthwiseOptions(BiasOptions, total=False):
+    """What convolutions of each channel by itself take by keyword."""
+
+    depthwise_initializer: Any
+    depthwise_regularizer: Any
+    depthwise_constraint: Any
+
+
+class ChannelwiseConvolution(BaseConvolution):
+    """What both kinds share: a kernel that meets each channel by itself."""
+
+    def __init__(
+        self,
+        depth_multiplier: int,
+        *args: Any,
+        depthwise_initializer: Any = "glorot_uniform",
+        depthwise_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.depth_multiplier = positive_int(self, "depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+
+    def depthwise_weight(self, name: str, conv: Any) -> KerasWeight:
+        """The declaration of the kernel that meets each channel by itself."""
+        rules = self.depthwise_initializer, self.depthwise_regularizer, self.depthwise_constraint
+        layout = depthwise_kernel(self.rank, self.depth_multiplier)
+        return KerasWeight(name, conv.weight, *rules, **layout)
+
+
+class DepthwiseConvolution(ChannelwiseConvolution):
     """The depthwise convolution of any rank: each channel has kernels of its own.
 
     Args:
@@ -43,7 +76,7 @@ class DepthwiseConvolution(BaseConvolution):
         activity_regularizer: A penalty on the output.
         depthwise_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -61,33 +94,10 @@ class DepthwiseConvolution(BaseConvolution):
         dilation_rate: Sizes = 1,
         activation: Any = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
+        **options: Unpack[DepthwiseOptions],
     ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.depth_multiplier = positive_int(self, "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        given = kernel_size, strides, padding, data_format, dilation_rate
+        super().__init__(depth_multiplier, *given, activation, use_bias, **options)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the torch convolution, with as many groups as there are channels."""
@@ -98,10 +108,7 @@ class DepthwiseConvolution(BaseConvolution):
         """Kernel and bias."""
         if not hasattr(self, "conv"):
             return []
-        rules = (self.depthwise_initializer, self.depthwise_regularizer, self.depthwise_constraint)
-        layout = depthwise_kernel(self.rank, self.depth_multiplier)
-        kernel = KerasWeight("kernel", self.conv.weight, *rules, **layout)
-        return [kernel, *self.bias_weight(self.conv.bias)]
+        return [self.depthwise_weight("kernel", self.conv), *self.bias_weight(self.conv.bias)]
 
     def transform(self, x: Tensor) -> Tensor:
         """Convolve, channels first."""
@@ -147,7 +154,7 @@ class DepthwiseConv2D(DepthwiseConvolution):
     rank = 2
 
 
-class SeparableConvolution(BaseConvolution):
+class SeparableConvolution(ChannelwiseConvolution):
     """The separable convolution of any rank: depthwise, then 1×1 across channels.
 
     Args:
@@ -170,7 +177,7 @@ class SeparableConvolution(BaseConvolution):
         depthwise_constraint: Applied to the depthwise kernel after each update.
         pointwise_constraint: Applied to the 1×1 kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -190,39 +197,17 @@ class SeparableConvolution(BaseConvolution):
         depth_multiplier: int = 1,
         activation: Any = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
+        *,
         pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
         pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        depthwise_constraint: Any = None,
         pointwise_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
+        **options: Unpack[DepthwiseOptions],
     ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
+        given = kernel_size, strides, padding, data_format, dilation_rate
+        super().__init__(depth_multiplier, *given, activation, use_bias, **options)
         self.filters = positive_int(self, "filters", filters)
-        self.depth_multiplier = positive_int(self, "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
         self.pointwise_constraint = constraints.get(pointwise_constraint)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -238,12 +223,10 @@ class SeparableConvolution(BaseConvolution):
         """Depthwise kernel, pointwise kernel and bias."""
         if not hasattr(self, "pointwise"):
             return []
-        deep = (self.depthwise_initializer, self.depthwise_regularizer, self.depthwise_constraint)
         point = (self.pointwise_initializer, self.pointwise_regularizer, self.pointwise_constraint)
-        layout = depthwise_kernel(self.rank, self.depth_multiplier)
         point_layout = convolution_kernel(self.rank)
         return [
-            KerasWeight("depthwise_kernel", self.depthwise.weight, *deep, **layout),
+            self.depthwise_weight("depthwise_kernel", self.depthwise),
             KerasWeight("pointwise_kernel", self.pointwise.weight, *point, **point_layout),
             *self.bias_weight(self.pointwise.bias),
         ]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor, nn
 
-from kerasish import constraints, initializers, regularizers
-from kerasish.layers.checks import positive_int, sizes
-from kerasish.layers.convolution import BaseConvolution, Sizes
+from kerasish.layers.checks import sizes
+from kerasish.layers.convolution import ConvolutionOptions, FilterConvolution, Sizes
 from kerasish.layers.spatial import laid_out
-from kerasish.layers.weights import KerasWeight, convolution_kernel
 
 _MODULES: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -40,7 +38,7 @@ def transposed_crops(
     return before, surplus - before
 
 
-class TransposedConvolution(BaseConvolution):
+class TransposedConvolution(FilterConvolution):
     """The transposed convolution of any rank: each input position spreads a weighted kernel.
 
     Args:
@@ -61,13 +59,11 @@ class TransposedConvolution(BaseConvolution):
         activity_regularizer: A penalty on the output.
         kernel_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range.
     """
-
-    conv: Any
 
     def __init__(
         self,
@@ -80,33 +76,10 @@ class TransposedConvolution(BaseConvolution):
         dilation_rate: Sizes = 1,
         activation: Any = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
+        **options: Unpack[ConvolutionOptions],
     ) -> None:
-        super().__init__(
-            kernel_size,
-            strides,
-            padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            bias_initializer,
-            bias_regularizer,
-            bias_constraint,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
-        self.filters = positive_int(self, "filters", filters)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
+        given = kernel_size, strides, padding, data_format, dilation_rate
+        super().__init__(filters, *given, activation, use_bias, **options)
         self.output_padding = self._checked_output_padding(output_padding)
         extra: tuple = (None,) * self.rank if self.output_padding is None else self.output_padding
         windows = zip(self.kernel_size, self.strides, self.dilation_rate, extra, strict=True)
@@ -145,15 +118,6 @@ class TransposedConvolution(BaseConvolution):
             dtype=self.variable_dtype,
         )
         self.conv = laid_out(conv, self.data_format)
-
-    def own_weights(self) -> list[KerasWeight]:
-        """Kernel and bias."""
-        if not hasattr(self, "conv"):
-            return []
-        rules = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
-        # torch's (in, out, *window) becomes (*window, out, in), as Keras has it here.
-        kernel = KerasWeight("kernel", self.conv.weight, *rules, **convolution_kernel(self.rank))
-        return [kernel, *self.bias_weight(self.conv.bias)]
 
     def transform(self, x: Tensor) -> Tensor:
         """Spread the input, channels first, and cut the end where torch cannot."""
@@ -229,34 +193,10 @@ class Conv3DTranspose(TransposedConvolution):
         dilation_rate: Sizes = 1,
         activation: Any = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        **kwargs: Any,
+        **options: Unpack[ConvolutionOptions],
     ) -> None:
-        super().__init__(
-            filters,
-            kernel_size,
-            strides,
-            padding,
-            output_padding,
-            data_format,
-            dilation_rate,
-            activation,
-            use_bias,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            activity_regularizer,
-            kernel_constraint,
-            bias_constraint,
-            **kwargs,
-        )
+        given = kernel_size, strides, padding, output_padding, data_format, dilation_rate
+        super().__init__(filters, *given, activation, use_bias, **options)
 
 
 # Keras's other names.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kerasish import constraints, initializers, random, regularizers
 from kerasish.describe import describe
 from kerasish.graph.symbolic import map_nested, symbolic_input
+from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.attention.scores import attend, causal_mask, merge_masks, window_mask
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import fraction, positive_int
@@ -22,6 +23,21 @@ from kerasish.layers.structure import shape_of
 from kerasish.layers.weights import KerasWeight
 
 _SHAPES = ("query_shape", "value_shape", "key_shape")
+
+
+class ProjectionOptions(LayerOptions, total=False):
+    """What attentions with projections take by keyword."""
+
+    sliding_window: int | None
+    flash_attention: bool | None
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+    use_gate: bool
+    seed: Any
 
 
 class _Projecting(Layer):
@@ -37,19 +53,21 @@ class _Projecting(Layer):
         self,
         dropout: float,
         use_bias: bool,
-        sliding_window: int | None,
-        flash_attention: bool | None,
-        kernel_initializer: Any,
-        bias_initializer: Any,
-        kernel_regularizer: Any,
-        bias_regularizer: Any,
-        kernel_constraint: Any,
-        bias_constraint: Any,
-        use_gate: bool,
-        seed: Any,
+        *,
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.dropout = fraction(self, "dropout", dropout)
         self.use_bias = use_bias
         if sliding_window is not None:
@@ -223,7 +241,7 @@ class MultiHeadAttention(_Projecting):
         bias_constraint: Applied to each bias after each update.
         use_gate: Whether to multiply what the heads give by a sigmoid of the projected query.
         seed: Makes the dropout repeatable, by a slower way.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the inputs do not fit together.
@@ -243,35 +261,9 @@ class MultiHeadAttention(_Projecting):
         use_bias: bool = True,
         output_shape: int | Sequence[int] | None = None,
         attention_axes: int | Sequence[int] | None = None,
-        sliding_window: int | None = None,
-        flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        use_gate: bool = False,
-        seed: Any = None,
-        **kwargs: Any,
+        **options: Unpack[ProjectionOptions],
     ) -> None:
-        super().__init__(
-            dropout,
-            use_bias,
-            sliding_window,
-            flash_attention,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            bias_constraint,
-            use_gate,
-            seed,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
+        super().__init__(dropout, use_bias, **options)
         self.num_heads = positive_int(self, "num_heads", num_heads)
         self.key_dim = positive_int(self, "key_dim", key_dim)
         self.value_dim = positive_int(self, "value_dim", value_dim or key_dim)
@@ -412,7 +404,7 @@ class GroupQueryAttention(_Projecting):
         bias_constraint: Applied to each bias after each update.
         use_gate: Whether to multiply what the heads give by a sigmoid of the projected query.
         seed: Makes the dropout repeatable, by a slower way.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range or the numbers of heads do not fit.
@@ -425,35 +417,9 @@ class GroupQueryAttention(_Projecting):
         num_key_value_heads: int,
         dropout: float = 0.0,
         use_bias: bool = True,
-        sliding_window: int | None = None,
-        flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        use_gate: bool = False,
-        seed: Any = None,
-        **kwargs: Any,
+        **options: Unpack[ProjectionOptions],
     ) -> None:
-        super().__init__(
-            dropout,
-            use_bias,
-            sliding_window,
-            flash_attention,
-            kernel_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            bias_constraint,
-            use_gate,
-            seed,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
+        super().__init__(dropout, use_bias, **options)
         self.head_dim = positive_int(self, "head_dim", head_dim)
         self.num_query_heads = positive_int(self, "num_query_heads", num_query_heads)
         self.num_key_value_heads = positive_int(self, "num_key_value_heads", num_key_value_heads)

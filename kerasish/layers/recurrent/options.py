@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any
+
+from kerasish.layers.arguments import LayerOptions
 
 
-class TimeOptions(TypedDict, total=False):
-    """What every layer that runs over time takes by keyword, and the commonest ones of `Layer`."""
+class TimeOptions(LayerOptions, total=False):
+    """What every layer that runs over time takes by keyword."""
 
     return_sequences: bool
     return_state: bool
@@ -14,11 +16,6 @@ class TimeOptions(TypedDict, total=False):
     stateful: bool
     unroll: bool
     zero_output_for_mask: bool
-    activity_regularizer: Any
-    input_shape: tuple[int | None, ...] | None
-    trainable: bool
-    dtype: Any
-    name: str | None
 
 
 class RecurrentOptions(TimeOptions, total=False):
