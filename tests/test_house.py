@@ -51,6 +51,7 @@ OPTIONAL = {
     "scipy",
     "sklearn",
     "tensorboard",
+    "timm",
     "torchmetrics",
     "torchvision",
 }

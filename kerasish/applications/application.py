@@ -92,7 +92,10 @@ class Application:
         bound.apply_defaults()
         arguments = dict(bound.arguments)
         options = self._options(arguments)
-        return assemble(self.name, self.architecture, options=options, **arguments)
+        return self._assemble(options=options, **arguments)
+
+    def _assemble(self, **arguments: Any) -> Any:
+        return assemble(self.name, self.architecture, **arguments)
 
     def _options(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Take out of the arguments what is for torchvision's function, in its words."""

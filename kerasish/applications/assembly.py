@@ -66,7 +66,7 @@ def assemble(
     head_state = {} if state is None else load_backbone(backbone, state)
     features = backbone(frame.x)
     if include_top:
-        outputs = _top(backbone, features, frame.classes, classifier_activation, head_state)
+        outputs = classified(backbone, features, frame.classes, classifier_activation, head_state)
     else:
         outputs = pooled(features, pooling)
     model = Model(frame.inputs, outputs, name=name or architecture)
@@ -263,7 +263,7 @@ def _sizes(architecture: str, size: list[Any]) -> dict[str, Any]:
     return {"input_size": tuple(size)} if architecture.startswith("maxvit") else {}
 
 
-def _top(
+def classified(
     backbone: Backbone, features: Any, classes: int, activation: Any, state: dict[str, Tensor]
 ) -> Any:
     """A classifier on the features, with the pretrained weights if it has as many classes."""

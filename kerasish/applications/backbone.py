@@ -1,4 +1,4 @@
-"""Backbone: a torchvision network without its last layer, as one layer that a file can describe."""
+"""Backbone: a network of torchvision or timm without its last layer, as one layer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kerasish.applications.timm_models import PREFIX, timm_network
 from kerasish.config import image_data_format
 from kerasish.describe import describe
 from kerasish.layers import TorchModule
@@ -21,7 +22,7 @@ _AUXILIARY = {"aux1", "aux2", "AuxLogits"}
 
 
 class Backbone(TorchModule):
-    """A torchvision network up to its last layer, with torchvision's own names inside.
+    """A network of torchvision or timm up to its last layer, with its own names inside.
 
     The torch module is `backbone.module`; what `state_dict()` calls `module.layer4.0.conv1.weight`
     is torchvision's `layer4.0.conv1.weight`.
@@ -31,10 +32,10 @@ class Backbone(TorchModule):
         output: `(batch, features)`, or a map such as `(batch, features, height / 32, width / 32)`
 
     Args:
-        architecture: torchvision's name, such as `"resnet50"`.
+        architecture: torchvision's name, such as `"resnet50"`, or timm's after `"timm/"`.
         output: `"vector"`, what the last layer gets, or `"map"`, what is there before pooling.
         channels: The number of image channels.
-        options: Further arguments of torchvision's function.
+        options: Further arguments of torchvision's function, or of `timm.create_model`.
         mean: Subtracted from each channel after division by 255, and `std` divides the difference;
             `None` takes images as they come.
         std: See `mean`.
@@ -63,14 +64,19 @@ class Backbone(TorchModule):
         **kwargs: Any,
     ) -> None:
         self_options = dict(options or {})
-        module = whole_network(architecture, channels, self_options)
-        head_path, module = cut(module, output)
+        if architecture.startswith(PREFIX):
+            head_path, module = timm_network(architecture, output, channels, self_options)
+        else:
+            module = whole_network(architecture, channels, self_options)
+            head_path, module = cut(module, output)
         super().__init__(module, **kwargs)
         self.architecture = architecture
         self.output_kind = one_of(self, "output", output, ("vector", "map"))
         self.channels = channels
         self.options = self_options
         self.head_path = head_path
+        # Some networks of timm keep channels last inside.
+        self.gives_last = getattr(module, "output_fmt", None) == "NHWC"
         self.mean = None if mean is None else [float(value) for value in mean]
         self.std = None if std is None else [float(value) for value in std]
         self.data_format = data_format or image_data_format()
@@ -89,7 +95,9 @@ class Backbone(TorchModule):
         if self.mean is not None:
             x = x * self.scale + self.offset
         y = self.module(x)
-        return y.permute(0, 2, 3, 1) if last and y.dim() == 4 else y
+        if y.dim() != 4 or last == self.gives_last:
+            return y
+        return y.permute(0, 2, 3, 1) if last else y.permute(0, 3, 1, 2)
 
     def own_weights(self) -> list[KerasWeight]:
         """Those of the torch module; the numbers of the normalisation are constants."""

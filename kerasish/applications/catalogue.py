@@ -8,6 +8,7 @@ import importlib
 from fnmatch import fnmatchcase
 
 from kerasish.applications.application import Application
+from kerasish.applications.timm_models import PREFIX, library
 from kerasish.describe import describe, suggest
 
 # Name in kerasish = torchvision's function.
@@ -70,12 +71,19 @@ def list(pattern: str = "*") -> builtins.list[str]:
     """The names of the networks, in alphabetical order.
 
     Args:
-        pattern: A glob pattern; case does not matter.
+        pattern: A glob pattern; case does not matter. `"timm/*"` is for the networks of timm that
+            have weights.
+
+    Raises:
+        ImportError: If they are timm's and timm is not installed.
 
     Example:
         >>> list("resnet1*")
         ['ResNet101', 'ResNet101V2', 'ResNet152', 'ResNet152V2', 'ResNet18']
     """
+    if pattern.startswith(PREFIX):
+        names = library().list_models(pattern.removeprefix(PREFIX), pretrained=True)
+        return [PREFIX + name for name in names]
     return sorted(name for name in ALL if fnmatchcase(name.lower(), pattern.lower()))
 
 
@@ -88,9 +96,11 @@ def get(name: str) -> Application:
     """The network of a name; call it to make a model.
 
     Args:
-        name: One of `list()`, or torchvision's name; case and underscores do not matter.
+        name: One of `list()`, or torchvision's name; case and underscores do not matter. With
+            timm installed also `"timm/"` and a name of timm's.
 
     Raises:
+        ImportError: If it is timm's and timm is not installed.
         TypeError: If it is not a string.
         ValueError: If there is no such network; the message suggests names.
 
@@ -102,6 +112,8 @@ def get(name: str) -> Application:
         return name
     if not isinstance(name, str):
         raise TypeError(f"applications.get: expected a name, got {describe(name)}.")
+    if name.startswith(PREFIX):
+        return _from_timm(name)
     found = find(name)
     if found is None:
         raise ValueError(f"applications: unknown network '{name}'{suggest(name, ALL)}.")
@@ -113,3 +125,11 @@ def _made(name: str) -> Application:
     if name in LAYERED:
         return getattr(importlib.import_module(f"kerasish.applications.{LAYERED[name]}"), name)
     return Application(name, NAMES[name])
+
+
+@functools.cache
+def _from_timm(name: str) -> Application:
+    # Imported here since it makes models, and most people have no timm.
+    from kerasish.applications.timm_application import TimmApplication
+
+    return TimmApplication(name)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerasish.applications.images import normalize
-from kerasish.applications.pretrained import weights_enum
+from kerasish.applications.images import imagenet_classes, normalize
 from kerasish.config import as_image_format, floatx
 from kerasish.describe import describe
 from kerasish.models.bundle import decode
@@ -69,5 +68,4 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[int, str, fl
     Raises:
         ValueError: If there are not 1000 predictions in a row.
     """
-    names = weights_enum("resnet50").DEFAULT.meta["categories"]
-    return decode(preds, names, top, f"{_WHO}.decode_predictions")
+    return decode(preds, imagenet_classes(), top, f"{_WHO}.decode_predictions")

@@ -42,3 +42,10 @@ def normalize(
     array = np.asarray(x)
     dtype = array.dtype if array.dtype.kind == "f" else floatx()
     return ((array / 255 - means) / stds).astype(dtype)
+
+
+def imagenet_classes() -> list[str]:
+    """The names of ImageNet's 1000 classes, in their order."""
+    from torchvision import models
+
+    return models.ResNet50_Weights.IMAGENET1K_V1.meta["categories"]

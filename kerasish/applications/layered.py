@@ -14,8 +14,9 @@ import torch
 
 from kerasish.applications.application import COMMON, Application
 from kerasish.applications.assembly import HEAD, Frame, furnish, pooled, prepare
+from kerasish.applications.images import imagenet_classes
 from kerasish.applications.keras_files import SUFFIXES, load_keras_weights
-from kerasish.applications.pretrained import fitted_state, read_file, weights_enum
+from kerasish.applications.pretrained import fitted_state, read_file
 from kerasish.describe import describe, suggest
 from kerasish.layers import Dense, GlobalAveragePooling2D, Rescaling
 from kerasish.models import Model
@@ -51,7 +52,7 @@ class Published:
         return {
             "num_params": self.parameters,
             "min_size": (self.least, self.least),
-            "categories": weights_enum("resnet50").DEFAULT.meta["categories"],
+            "categories": imagenet_classes(),
             "_metrics": {"ImageNet-1K": {"acc@1": self.accuracy}},
         }
 
