@@ -158,6 +158,14 @@ class ArrayFeed(Feed):
         size = self.batch_size
         return map_leaves(lambda t: t[:size].to(self.device), self._structure)  # type: ignore[return-value]
 
+    def inputs(self, rows: Tensor) -> Any:
+        """The inputs of some rows, by their numbers."""
+        columns = iter(self._columns)
+        return map_leaves(
+            lambda _: self._send((column := next(columns))[rows.to(column.device)]),
+            self._structure[0],
+        )
+
     def known_rows(self) -> tuple[Batch, bool]:
         """All rows."""
         return self._structure, True

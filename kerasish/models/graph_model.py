@@ -198,6 +198,11 @@ class GraphModel(Model):
 
         return forward
 
+    @staticmethod
+    def opens(module: nn.Module) -> bool:
+        """Whether the shortest way through the model opens a module, as `shortest_forward` does."""
+        return _may_open(module)
+
     def forward_with_masks(self, *inputs: Any) -> tuple[Any, Any]:
         """The outputs, and their masks in the same structure (`None` where there is none)."""
         if self._function is None:

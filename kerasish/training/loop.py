@@ -37,6 +37,7 @@ class Passes:
         self._resumed_at = 0  # batches of the next epoch that an earlier run trained on
         self._endless: Iterator[Batch] | None = None
         self.window: int | None = None  # how many batches' results to keep, once that is known
+        self.rest: Any = None  # from features to outputs, where the feed brings features
 
     @property
     def num_batches(self) -> int | None:
@@ -74,6 +75,12 @@ class Passes:
         if self.steps is None:
             number, taken = (number - 1, batch) if batch else (number, 0)
         return {"pass": number, "taken": taken, "batch": batch, "feed": self.feed.state_dict()}
+
+    def switch(self, feed: Feed, rest: Any) -> None:
+        """Go on at the same place in another feed of the same rows."""
+        position = self.position(0)
+        self.feed, self.rest = feed, rest
+        self.resume(position)
 
     def resume(self, position: dict[str, Any]) -> None:
         """Let the next epoch begin at a place that `position` gave, perhaps in another process."""

@@ -7,6 +7,7 @@ from typing import Any
 from kerasish.callbacks import CallbackList
 from kerasish.callbacks.console import say
 from kerasish.training import loop, parallel, resume
+from kerasish.training.cache import FrozenCache
 from kerasish.training.step import StepPlan, make_train_step
 from kerasish.training.timings import Timings, advise
 from kerasish.training.tracker import Tracker
@@ -23,6 +24,8 @@ class Run:
         validation: The validation data, or `None`.
         validation_freq: Validate every so many epochs, or in the epochs listed (from 1).
         listeners: The callbacks.
+        cache_frozen: `"auto"` or `True` to train on features of a frozen first part.
+        speak: Whether to say so.
 
     Attributes:
         logs: Those of the last finished epoch.
@@ -37,6 +40,8 @@ class Run:
         validation: loop.Passes | None,
         validation_freq: Any,
         listeners: CallbackList,
+        cache_frozen: Any = False,
+        speak: bool = False,
     ) -> None:
         self.model, self.plan, self.tracker = model, plan, tracker
         self.is_shared = parallel.is_shared(model._recipe.data_parallel)
@@ -54,9 +59,18 @@ class Run:
         self.step: Any = None
         self.is_finished = False
         self.learning: set[int] | None = learning_of(model)
+        self.epochs = 0
+        self.cache = self.validation_cache = None
+        if cache_frozen and plan is not None:
+            self.cache = FrozenCache(plan, passes, cache_frozen, training=True, speak=speak)
+            if validation is not None and not model._tests_itself:
+                self.validation_cache = FrozenCache(
+                    plan, validation, cache_frozen, training=False, speak=speak
+                )
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         """Train until the last epoch, the end of the data, or `model.stop_training`."""
+        self.epochs = epochs
         keeper = resume.keeper_of(self.listeners)
         backup = None if keeper is None else resume.read(keeper, self)
         self.listeners.on_train_begin()
@@ -96,7 +110,11 @@ class Run:
         with timings.within("callbacks"):
             self.listeners.on_epoch_begin(epoch)
         self.follow_freezing()
+        if self.cache is not None and (backup is None or not backup.batch):
+            with timings.within("step"):
+                self.cache.refresh(self.epochs - epoch)
         if self.plan is not None and self.tracker is not None:
+            self.plan.rest = self.passes.rest
             # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
             self.step = make_train_step(self.plan)
         first = 0 if backup is None else backup.batch
@@ -114,6 +132,9 @@ class Run:
                 return None
         if self.validation is not None and _is_due(self.validation_freq, epoch):
             with timings.within("validation"):
+                if self.validation_cache is not None:
+                    due = [_is_due(self.validation_freq, e) for e in range(epoch, self.epochs)]
+                    self.validation_cache.refresh(sum(due))
                 held = self.model._run_test(self.validation, self.listeners)
             logs |= {f"val_{name}": value for name, value in held.items()}
             if not held:

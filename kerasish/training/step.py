@@ -29,6 +29,7 @@ class StepPlan:
         objective: Its resolved losses, `None` for prediction.
         device: Where it computes.
         views: What to show the model of each batch, and average; `None` for the batch itself.
+        rest: From features to outputs, where batches bring features in the place of inputs.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class StepPlan:
         self.scaler = torch.amp.GradScaler(device.type) if is_half else None
         takes_integers = getattr(model, "takes_integers", False)
         self.feed: Any = None  # what is trained on
+        self.rest: Callable[[Any], Any] | None = None
         self.is_shared = parallel.is_shared(recipe.data_parallel)
         self._averaging: tuple[list[int], Any] | None = None
         self._on_all_gpus: Any = None
@@ -83,6 +85,9 @@ class StepPlan:
 
     def run_model(self, x: Any) -> tuple[Any, Any]:
         """The model's outputs and their masks, under the recipe's precision."""
+        if self.rest is not None:
+            with autocast(self.recipe, self.device):
+                return self.rest(x), None
         x = self.cast(x)
         with autocast(self.recipe, self.device):
             return self._run(x) if self.views is None else self.views(self._run, x)
@@ -144,7 +149,7 @@ def plain_train_step(plan: StepPlan) -> Step:
     """Forward, loss, backward, update, and nothing else."""
     assert plan.objective is not None
     model, loss_of = plan.model, plan.objective.loss_function()
-    forward = model.shortest_forward()
+    forward = plan.rest or model.shortest_forward()
     optimizer = plan.recipe.optimizer
     update, gathers = optimizer.update, optimizer.gradient_accumulation_steps is not None
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -270,7 +275,7 @@ def make_test_step(plan: StepPlan) -> Step:
         return step
     assert plan.objective is not None
     model, loss_of = plan.model, plan.objective.loss_function()
-    forward = model.shortest_forward()
+    forward = plan.rest or model.shortest_forward()
 
     def plain_step(x: Any, y: Any, weight: Any) -> Kept:
         y_pred = forward(x)

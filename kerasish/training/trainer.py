@@ -16,6 +16,7 @@ from kerasish.data.arrays import as_tensors, is_array, map_leaves
 from kerasish.data.stream import batch_rows
 from kerasish.training import loop, parallel, preflight
 from kerasish.training.batch_methods import BatchMethods
+from kerasish.training.cache import check_cache_frozen
 from kerasish.training.guards import guarded
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
@@ -251,6 +252,7 @@ class Trainer(BatchMethods):
         validation_freq: Any = 1,
         *,
         resume: str | os.PathLike[str] | None = None,
+        cache_frozen: bool | str = "auto",
     ) -> Any:
         """Train the model.
 
@@ -276,6 +278,9 @@ class Trainer(BatchMethods):
             resume: A folder of this run's own, where its state is kept after each epoch and every
                 few minutes. Run the same script again after a crash or a kill, and it goes on from
                 there; once finished, it returns at once. See `BackupAndRestore`.
+            cache_frozen: Whether to compute what a frozen first part of the model makes of data
+                once, and to train the rest on that, with the same results. `"auto"` does so for
+                arrays where it saves time; `True` says why where it cannot be done.
 
         Returns:
             A `History`; `history.history` holds each log's values by epoch.
@@ -286,6 +291,7 @@ class Trainer(BatchMethods):
         """
         recipe = self._require_compiled("fit")
         source, x = x, self._open_inputs(x)
+        check_cache_frozen(cache_frozen)
         check_count("epochs", epochs, minimum=0, required=True)
         check_count("steps_per_epoch", steps_per_epoch)
         check_count("validation_steps", validation_steps)
@@ -359,6 +365,8 @@ class Trainer(BatchMethods):
             val_passes,
             validation_freq,
             listeners,
+            cache_frozen,
+            verbose != 0,
         )
         try:
             with guarded("fit", recipe, self, feed.batch_size):  # type: ignore[arg-type]
@@ -422,6 +430,7 @@ class Trainer(BatchMethods):
         assert self._recipe is not None
         assert self._objective is not None
         plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device())
+        plan.rest = passes.rest
         tracker = Tracker(self._objective)
         if passes.window is None:
             tracker.size_window(*_sample_of(passes.feed))
