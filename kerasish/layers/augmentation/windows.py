@@ -89,8 +89,9 @@ def resize_one(
         if interpolation == "nearest":
             part = F.interpolate(part, full, mode="nearest-exact")
         else:
-            # The copy costs less than it saves: resizing reads memory in order then.
-            part = part.contiguous(memory_format=_memory_format(image))
+            if image.dtype == torch.uint8:
+                # The copy costs less than it saves: there is a faster kernel for whole tensors.
+                part = part.contiguous(memory_format=_memory_format(image))
             part = F.interpolate(part, full, mode="bilinear", antialias=True)
     return part[0, :, at[0] : at[0] + size[0], at[1] : at[1] + size[1]]
 
