@@ -229,6 +229,35 @@ def test_images_that_somebody_maps_are_taken_as_they_are(folder):
     assert not data.map(lambda x, y: (x / 255, y)).holds_pixels
 
 
+def test_augmented_folders_are_raw_unless_their_layers_change_the_range(folder):
+    def read(augment):
+        return image_dataset_from_directory(
+            folder, image_size=(32, 32), verbose=False, augment=augment
+        )
+
+    assert read([layers.RandomFlip(), layers.Pipeline([layers.RandomRotation(0.1)])]).holds_pixels
+    assert not read([layers.RandomFlip(), layers.Rescaling(1 / 255)]).holds_pixels
+    assert not read([lambda x: x / 255]).holds_pixels
+    assert not read([torchvision.transforms.v2.Normalize([0.5], [0.5])]).holds_pixels
+
+
+def test_packed_images_are_normalised_in_fit(folder, tmp_path):
+    packed = kerasish.data.pack(folder, tmp_path / "packed", None, verbose=False)
+    flipped = kerasish.data.open_packed(packed.path, [layers.CenterCrop(32, 32)])
+    model = small(classes=3)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.freeze()
+    for images in (packed, flipped):
+        model.fit(images, verbose=0)  # pre-flight would speak of pixels
+    ready = model.preprocessing(torch.stack([images[0] for images in packed]))
+
+    want = predict(model, ready)
+
+    assert_close(predict(model, packed), want)
+    assert_close(predict(model, flipped), want)
+    assert model.class_names == ["a", "b", "c"]
+
+
 def test_fit_takes_paths_with_labels(files):
     model = small()
     model.compile("sgd", "sparse_categorical_crossentropy")

@@ -50,6 +50,11 @@ class ImageSource(BatchSource):
             )
         self.runs_ahead = self._made is None or self._made.is_own
 
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether images come with values from 0 to 255, whatever their type: `fit` asks."""
+        return self._made is None or self._made.holds_pixels
+
     def pictures(self, indices: Sequence[int]) -> Sequence[Picture | None]:
         """Images, not read yet; `None` for those that are to be left out."""
         raise NotImplementedError

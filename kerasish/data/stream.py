@@ -124,6 +124,14 @@ class StreamFeed(Feed):
             return DataLoader(data, batch_size=batch_size, sampler=order)
         return ReadyLoader(source, batch_size, order)
 
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether the source says so; a loader of someone else's may have changed the values."""
+        source = self._source
+        if self._sampler is not None:
+            source = getattr(source.dataset, "source", source.dataset)
+        return getattr(source, "holds_pixels", False)
+
     def prepare(self, function: Prepare) -> None:
         """Apply the function to each batch as it comes."""
         before = self._prepare
@@ -209,6 +217,8 @@ class StreamFeed(Feed):
                 self._source.set_epoch(epoch)
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
             self._source.sampler.set_epoch(epoch)
+        if hasattr(getattr(self._source, "dataset", None), "set_epoch"):
+            self._source.dataset.set_epoch(epoch)  # one that shuffles by itself
         if not isinstance(self._source, Iterable) or hasattr(self._source, "on_epoch_end"):
             return self._by_index()
         return iter(self._source)
@@ -241,6 +251,8 @@ def check_source(source: Any) -> None:
         TypeError: If it cannot.
     """
     yields = isinstance(source, Iterable) or hasattr(source, "__getitem__")
+    if hasattr(source, "collect") and hasattr(source, "lazy"):
+        raise TypeError(f"{describe(source)} has not been computed. Pass its .collect().")
     if not yields or isinstance(source, (str, bytes, type)):
         hint = " Call it, with parentheses." if callable(source) else ""
         raise TypeError(

@@ -37,8 +37,6 @@ class ImageFiles(ImageSource):
         **options: Those of `ImageSource`.
     """
 
-    holds_pixels = True
-
     def __init__(
         self,
         paths: list[str],
