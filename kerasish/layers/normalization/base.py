@@ -9,9 +9,21 @@ from torch import nn
 
 from kerasish import constraints, initializers, regularizers
 from kerasish.config import image_data_format
+from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.weights import KerasWeight
+
+
+class NormalizationOptions(LayerOptions, total=False):
+    """What normalisations with a scale and an offset take by keyword."""
+
+    beta_initializer: Any
+    gamma_initializer: Any
+    beta_regularizer: Any
+    gamma_regularizer: Any
+    beta_constraint: Any
+    gamma_constraint: Any
 
 
 class Normalization(Layer):
@@ -24,12 +36,13 @@ class Normalization(Layer):
         epsilon: float,
         center: bool,
         scale: bool,
-        beta_initializer: Any,
-        gamma_initializer: Any,
-        beta_regularizer: Any,
-        gamma_regularizer: Any,
-        beta_constraint: Any,
-        gamma_constraint: Any,
+        *,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kerasish import initializers
 from kerasish.describe import describe
 from kerasish.layers.checks import fraction
-from kerasish.layers.normalization.base import ChannelNormalization
+from kerasish.layers.normalization.base import ChannelNormalization, NormalizationOptions
 from kerasish.layers.weights import KerasWeight
 
 _RENORM = ("moving_stddev", "renorm_mean", "renorm_stddev")
@@ -50,7 +50,7 @@ class BatchNormalization(ChannelNormalization):
             shift.
         renorm_momentum: As `momentum`, for the statistics that the correction goes by.
         synchronized: Whether processes of a distributed run share their statistics.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If the channels' size is unknown, or an argument is out of range.
@@ -72,32 +72,16 @@ class BatchNormalization(ChannelNormalization):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
+        *,
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
         renorm: bool = False,
         renorm_clipping: dict[str, float] | None = None,
         renorm_momentum: float = 0.99,
         synchronized: bool = False,
-        **kwargs: Any,
+        **options: Unpack[NormalizationOptions],
     ) -> None:
-        super().__init__(
-            epsilon,
-            center,
-            scale,
-            beta_initializer,
-            gamma_initializer,
-            beta_regularizer,
-            gamma_regularizer,
-            beta_constraint,
-            gamma_constraint,
-            **kwargs,
-        )
+        super().__init__(epsilon, center, scale, **options)
         if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
             raise ValueError(
                 f"BatchNormalization: `axis` must be an integer or None, got {describe(axis)}."

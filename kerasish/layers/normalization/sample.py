@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from kerasish.describe import describe
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
-from kerasish.layers.normalization.base import ChannelNormalization, Normalization
+from kerasish.layers.normalization.base import (
+    ChannelNormalization,
+    Normalization,
+    NormalizationOptions,
+)
 from kerasish.layers.weights import KerasWeight
 
 
@@ -67,7 +71,7 @@ class LayerNormalization(_LastAxes):
         gamma_regularizer: A penalty on `gamma`.
         beta_constraint: Applied to `beta` after each update.
         gamma_constraint: Applied to `gamma` after each update.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         TypeError: If `axis` is not an integer or several.
@@ -86,26 +90,9 @@ class LayerNormalization(_LastAxes):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
-        **kwargs: Any,
+        **options: Unpack[NormalizationOptions],
     ) -> None:
-        super().__init__(
-            epsilon,
-            center,
-            scale,
-            beta_initializer,
-            gamma_initializer,
-            beta_regularizer,
-            gamma_regularizer,
-            beta_constraint,
-            gamma_constraint,
-            **kwargs,
-        )
+        super().__init__(epsilon, center, scale, **options)
         self.axis = _axes(self, axis)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -141,7 +128,7 @@ class RMSNormalization(_LastAxes):
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
     ) -> None:
-        super().__init__(epsilon, False, True, None, "ones", None, None, None, None, **kwargs)
+        super().__init__(epsilon, False, True, **kwargs)
         self.axis = _axes(self, axis)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -178,7 +165,7 @@ class GroupNormalization(ChannelNormalization):
         gamma_regularizer: A penalty on `gamma`.
         beta_constraint: Applied to `beta` after each update.
         gamma_constraint: Applied to `gamma` after each update.
-        **kwargs: Those of `Layer`.
+        **options: Those of `Layer`.
 
     Raises:
         ValueError: If the channels' size is unknown or not a multiple of `groups`.
@@ -193,26 +180,9 @@ class GroupNormalization(ChannelNormalization):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
-        **kwargs: Any,
+        **options: Unpack[NormalizationOptions],
     ) -> None:
-        super().__init__(
-            epsilon,
-            center,
-            scale,
-            beta_initializer,
-            gamma_initializer,
-            beta_regularizer,
-            gamma_regularizer,
-            beta_constraint,
-            gamma_constraint,
-            **kwargs,
-        )
+        super().__init__(epsilon, center, scale, **options)
         self.groups, self.axis = groups, axis
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
