@@ -50,7 +50,9 @@ NAMES = {name: torch_name for name, _, torch_name in _PAIRS}
 
 # Networks that only Keras has, and the file of kerasish layers that each is in.
 _MODULES = {
+    "inception_resnet_v2": "InceptionResNetV2",
     "mobilenet": "MobileNet",
+    "nasnet": "NASNetMobile NASNetLarge",
     "resnet_v2": "ResNet50V2 ResNet101V2 ResNet152V2",
     "xception": "Xception",
 }

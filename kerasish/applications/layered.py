@@ -17,12 +17,13 @@ from kerasish.applications.assembly import HEAD, Frame, furnish, pooled, prepare
 from kerasish.applications.images import imagenet_classes
 from kerasish.applications.keras_files import SUFFIXES, load_keras_weights
 from kerasish.applications.pretrained import fitted_state, read_file
+from kerasish.config import image_data_format
 from kerasish.describe import describe, suggest
-from kerasish.layers import Dense, GlobalAveragePooling2D, Rescaling
+from kerasish.layers import Concatenate, Dense, GlobalAveragePooling2D, Rescaling
 from kerasish.models import Model
 from kerasish.utils.download import download
 
-__all__ = ["HEAD", "Layered", "Published"]
+__all__ = ["HEAD", "Layered", "Published", "channels_of", "concatenated", "sides_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Layered(Application):
         top: From features, classes, activation and options to the predictions.
         options: Arguments of its own, and their defaults.
         order: The names of its arguments in Keras's order, where it is not the common one.
+        fixes_size: Whether it must know the size of its images.
     """
 
     def __init__(
@@ -103,12 +105,14 @@ class Layered(Application):
         top: Callable[..., Any] = _classifier,
         options: dict[str, Any] | None = None,
         order: str | None = None,
+        fixes_size: bool = False,
     ) -> None:
         self.name = self.__name__ = name
         self.architecture = self.title = title
         self.body, self.top = body, top
         self.published = published
         self.own_options = options or {}
+        self.fixes_size = fixes_size
         self.takes_raw_images = False
         self.__signature__ = self._signature(order)
 
@@ -164,8 +168,10 @@ class Layered(Application):
             input_shape=input_shape,
             pooling=pooling,
             classes=classes,
-            needs_size=include_top,
+            needs_size=include_top or self.fixes_size,
         )
+        if self.fixes_size and None in frame.size:
+            raise ValueError(f"{self.name}: the size of images must be known, got {frame.size}.")
         path = self._find(weights, include_top and frame.classes == 1000, frame, options)
         x = Rescaling(1 / 127.5, offset=-1)(frame.x) if include_preprocessing else frame.x
         features = self.body(x, **options)
@@ -209,6 +215,22 @@ class Layered(Application):
         state, has_head = fitted_state(self.name, own, read_file(self.name, path), head)
         model.load_state_dict(state)
         return has_head
+
+
+def channels_of(x: Any) -> int:
+    """The channels of images or maps."""
+    return x.shape[-1 if image_data_format() == "channels_last" else 1]
+
+
+def sides_of(x: Any) -> tuple[int | None, ...]:
+    """Height and width of images or maps; `None` where unknown."""
+    return tuple(x.shape[1:3] if image_data_format() == "channels_last" else x.shape[2:])
+
+
+def concatenated(maps: list[Any], name: str | None = None) -> Any:
+    """Maps side by side along their channels."""
+    axis = -1 if image_data_format() == "channels_last" else 1
+    return Concatenate(axis=axis, name=name)(maps)
 
 
 def fetch(name: str, address: str, digits: str | None) -> Path:
