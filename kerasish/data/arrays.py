@@ -35,6 +35,8 @@ def to_tensor(value: Any, what: str = "data", floats: torch.dtype | None = None)
     """
     if isinstance(value, Tensor):
         return _narrowed(value.detach(), floats)
+    if is_lazy_column(value):
+        value = value[:]
     if not isinstance(value, (np.ndarray, np.generic)) and hasattr(value, "to_numpy"):
         value = value.to_numpy()
     try:
@@ -55,7 +57,15 @@ def to_tensor(value: Any, what: str = "data", floats: torch.dtype | None = None)
     with warnings.catch_warnings():
         # Read-only arrays and memory maps are fine: feeds never write into the user's data.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return _narrowed(torch.from_numpy(np.atleast_1d(array)), floats)
+        tensor = torch.from_numpy(np.atleast_1d(array))
+    narrowed = _narrowed(tensor, floats)
+    if narrowed is not tensor and isinstance(value, np.memmap):
+        warnings.warn(
+            f"{what}: a memory map of float64 is read into memory whole, to make it "
+            f"{str(narrowed.dtype)[6:]}. Save it as that, and it stays on disk.",
+            stacklevel=2,
+        )
+    return narrowed
 
 
 def _from_objects(array: np.ndarray, what: str) -> np.ndarray:
@@ -86,7 +96,12 @@ def is_array(value: Any) -> bool:
         # Text and None too: what they are refused for is not that they make batches.
         plain = (int, float, np.generic, str, bytes, type(None))
         return all(isinstance(i, plain) or is_array(i) for i in value)
-    return hasattr(value, "to_numpy")
+    return hasattr(value, "to_numpy") or is_lazy_column(value)
+
+
+def is_lazy_column(value: Any) -> bool:
+    """Whether it is a column of a Hugging Face data set, which is read when it is sliced."""
+    return type(value).__name__ == "Column" and type(value).__module__.startswith("datasets.")
 
 
 def as_tensors(value: Any, what: str, floats: torch.dtype | None = None) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from kerasish.data.arrays import is_array
+from kerasish.data.columns import open_table
 from kerasish.data.feed import ArrayFeed, Feed
 from kerasish.data.shard import Shard
 from kerasish.data.stream import StreamFeed, check_source, rows_of_dataset
@@ -29,8 +30,8 @@ def make_feed(
     """Choose the feed for a kind of data.
 
     Args:
-        x: Arrays, tensors, frames or lists (perhaps nested); or a `Dataset`, `DataLoader`,
-            generator or iterable, which brings its own targets.
+        x: Arrays, tensors, frames or lists (perhaps nested); or a `Dataset` (of torch
+            or Hugging Face), `DataLoader`, generator or iterable, which brings its own targets.
         y: Targets, for in-memory `x`.
         sample_weight: One weight for each row, for in-memory `x`.
         batch_size: Rows in a batch, 32 by default; sources that make batches decide themselves.
@@ -50,6 +51,7 @@ def make_feed(
         raise ValueError(f"`batch_size` must be a positive integer, got {describe(batch_size)}.")
     if isinstance(x, Feed):
         return x
+    x = open_table(x)
     if x is None:
         raise ValueError("There is no data: x is None.")
     tensors = rows_of_dataset(x)

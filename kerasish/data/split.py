@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset, Subset
 
 from kerasish.data.arrays import as_tensors, is_array, map_leaves
+from kerasish.data.columns import open_table
 from kerasish.data.feed import check_rows
 from kerasish.describe import describe
 
@@ -32,6 +33,7 @@ def split_tail(x: Any, y: Any, sample_weight: Any, fraction: float) -> tuple[Dat
     """
     if not isinstance(fraction, Real) or not 0 < fraction < 1:
         raise ValueError(f"`validation_split` must be between 0 and 1, got {describe(fraction)}.")
+    x = open_table(x)
     if isinstance(x, Dataset) and hasattr(x, "__len__"):
         count = len(x)  # type: ignore[arg-type]
         cut = _cut(count, fraction)

@@ -218,7 +218,7 @@ class StreamFeed(Feed):
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
             self._source.sampler.set_epoch(epoch)
         if hasattr(getattr(self._source, "dataset", None), "set_epoch"):
-            self._source.dataset.set_epoch(epoch)  # one that shuffles by itself
+            self._source.dataset.set_epoch(epoch)  # type: ignore[attr-defined]  # it shuffles itself
         if not isinstance(self._source, Iterable) or hasattr(self._source, "on_epoch_end"):
             return self._by_index()
         return iter(self._source)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kerasish.data.arrays import is_array
+from kerasish.data.columns import open_table
 from kerasish.describe import describe
 
 
@@ -53,7 +54,7 @@ def unpack_validation(data: Any) -> tuple[Any, Any, Any]:
     if isinstance(data, (tuple, list)) and len(data) in (2, 3):
         padded = (*data, None)
         return padded[0], padded[1], padded[2]
-    return data, None, None
+    return open_table(data), None, None
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""Data sets of Hugging Face: rows of named columns become inputs and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch.utils.data import IterableDataset
+
+from kerasish.data.batch_source import BatchSource
+from kerasish.describe import describe
+
+# The columns that are targets, in lower case; all others are inputs.
+TARGETS = ("label", "labels", "target", "targets", "y")
+
+
+class TableSource(BatchSource):
+    """A `datasets.Dataset`, whose rows are read a batch at a time.
+
+    Args:
+        table: The data set. One that is formatted as torch or NumPy is read as that, others as
+            NumPy, so that images are height × width × channels.
+    """
+
+    def __init__(self, table: Any) -> None:
+        kind, names = table.format["type"], table.format["columns"]
+        if kind not in ("torch", "numpy"):
+            table = table.with_format("numpy", columns=names)
+        self.table, self.target = table, target_among(names)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def batch(self, indices: Sequence[int], epoch: int | None = None) -> Any:
+        """The rows of these numbers as `x` or `(x, y)`."""
+        return split_columns(self.table[list(indices)], self.target)
+
+
+class TableStream(IterableDataset):
+    """A `datasets.IterableDataset`, row by row.
+
+    Args:
+        table: The data set, which may shuffle by itself.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self.table = table.with_format("torch")
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which pass comes next, by which the data set shuffles."""
+        self.table.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in self.table:
+            yield split_columns(row, target_among(row))
+
+
+def open_table(data: Any) -> Any:
+    """A data set of Hugging Face as torch's kind of data set; anything else as it is.
+
+    Raises:
+        ValueError: If it is a dict of several splits.
+    """
+    if not (hasattr(data, "column_names") and hasattr(data, "with_format")):
+        return data
+    if isinstance(data, dict):
+        raise ValueError(
+            f"Expected one data set, got the splits {list(data)}. Pass one of them, such as "
+            f"data[{next(iter(data), None)!r}]."
+        )
+    return TableStream(data) if isinstance(data, IterableDataset) else TableSource(data)
+
+
+def target_among(names: Any) -> str | None:
+    """The column that is the target: `None` where no column has one of the usual names.
+
+    Raises:
+        ValueError: If several have.
+    """
+    found = [name for name in names if name.lower() in TARGETS]
+    if len(found) > 1:
+        raise ValueError(
+            f"The data set has several columns that may be targets: {found}. Remove or rename all "
+            "but one with remove_columns() or rename_column()."
+        )
+    return found[0] if found else None
+
+
+def split_columns(rows: dict[str, Any], target: str | None) -> Any:
+    """Columns as `x`, or `(x, y)`; inputs of a single column are an array, others a dict.
+
+    Raises:
+        ValueError: If there is nothing but the target.
+    """
+    inputs = {name: column for name, column in rows.items() if name != target}
+    if not inputs:
+        raise ValueError(f"The data set has no inputs, only {describe(rows)}.")
+    x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+    return x if target is None else (x, rows[target])
