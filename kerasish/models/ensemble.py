@@ -14,8 +14,7 @@ from kerasish.describe import describe
 from kerasish.graph.symbolic import SymbolicTensor
 from kerasish.models.graph_model import is_raw
 from kerasish.models.model import Model, ModuleModel
-from kerasish.tta import Mean, kinds_of
-from kerasish.tta.mean import OutputKind, check_averaged
+from kerasish.tta.mean import Mean, OutputKind, check_averaged, kinds_of
 
 
 class Ensemble(Model):

@@ -15,7 +15,7 @@ from kerasish.training.objective import Objective
 from kerasish.training.placement import autocast, input_caster
 from kerasish.training.recipe import Recipe
 from kerasish.training.tracker import Kept
-from kerasish.tta import views_of
+from kerasish.tta.bound import views_of
 
 Step = Callable[[Any, Any, Any], Kept]
 

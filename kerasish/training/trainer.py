@@ -41,7 +41,7 @@ from kerasish.training.step import (
 )
 from kerasish.training.targets import class_tables, class_weigher, target_preparer
 from kerasish.training.tracker import Tracker
-from kerasish.tta import bind_views
+from kerasish.tta.bound import bind_views
 
 
 class Trainer(BatchMethods):

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import kerasish
 from kerasish import layers, tta
+from kerasish.tta.bound import BoundViews
 
 
 class Doubled(tta.Views):
@@ -153,7 +154,7 @@ def test_one_view_is_in_memory_at_a_time():
 
 def test_without_views_the_short_path_is_taken(monkeypatch):
     model = linear()
-    monkeypatch.setattr(tta.BoundViews, "__call__", None)
+    monkeypatch.setattr(BoundViews, "__call__", None)
 
     assert model.predict(rows(), verbose=0).shape == (6, 2)
 
