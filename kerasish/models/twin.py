@@ -10,6 +10,7 @@ from torch import fx, nn
 from kerasish import activations
 from kerasish.graph.expand import expand, expanded_graph
 from kerasish.layers.base import Layer
+from kerasish.variables import Variable
 
 # Functions of ours that are a torch function with something added for training.
 _PLAIN = {activations.sigmoid: torch.sigmoid, activations.softmax: torch.softmax}
@@ -62,9 +63,18 @@ def _plain_tree(module: nn.Module) -> nn.Module:
     if not isinstance(module, Layer):
         return module
     holder = nn.Module()
-    holder._parameters = dict(module._parameters)
-    holder._buffers = dict(module._buffers)
+    holder._parameters = {key: _plain(t) for key, t in module._parameters.items()}
+    holder._buffers = {key: _plain(t) for key, t in module._buffers.items()}
     holder._non_persistent_buffers_set = set(module._non_persistent_buffers_set)
     for name, child in module._modules.items():
         holder._modules[name] = None if child is None else _plain_tree(child)
     return holder
+
+
+def _plain(tensor: Any) -> Any:
+    """A variable as torch's own kind of tensor, in the same memory; others as they are."""
+    if type(tensor) is not Variable:
+        return tensor
+    values = tensor.detach()
+    is_parameter = isinstance(tensor, nn.Parameter)
+    return nn.Parameter(values, tensor.requires_grad) if is_parameter else values

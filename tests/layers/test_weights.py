@@ -274,3 +274,14 @@ def test_a_saved_model_gives_added_weights_back(tmp_path):
 
     assert again.layers[-1].w.numpy().tolist() == [1, 2, 3]
     assert isinstance(again.layers[-1].w, Variable)
+
+
+def test_the_torch_twin_shares_added_weights_as_plain_parameters():
+    model = kerasish.Sequential([layers.Input((3,)), Scale(), layers.PReLU()])
+
+    twin = model.to_torch()
+
+    assert {type(p) for p in twin.parameters()} == {nn.Parameter}
+    assert {type(b) for b in twin.buffers()} == {torch.Tensor}
+    model.layers[-2].w.assign([1.0, 2.0, 3.0])
+    assert_close(twin(torch.ones(1, 3)), torch.tensor([[2.0, 3.0, 4.0]]))
