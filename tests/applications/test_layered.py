@@ -1,6 +1,9 @@
 """Networks that only Keras has: sizes, Keras's own files, and numbers equal to Keras's."""
 
 import inspect
+import re
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,15 +14,19 @@ import kerasish
 from kerasish import applications
 from kerasish.applications import catalogue
 from kerasish.applications.keras_files import layers_as_keras
+from kerasish.applications.layered import Layered, Published
+from kerasish.applications.nasnet import nasnet
 
 # Keras writes files in a way that NumPy will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SMALL = {
+    "InceptionResNetV2": (75, {}),
     "MobileNet": (32, {"alpha": 0.25, "depth_multiplier": 2}),
     "ResNet50V2": (32, {}),
     "Xception": (71, {}),
 }
+LARGE = {"InceptionResNetV2", "NASNetLarge", "NASNetMobile", "ResNet101V2", "ResNet152V2"}
 LAYERED = sorted(catalogue.LAYERED)
 
 
@@ -42,7 +49,11 @@ def theirs(name, **kwargs):
     keras.backend.clear_session()
     side, options = SMALL[name]
     given = {"classes": 3, "weights": None, "input_shape": (side, side, 3), **options, **kwargs}
-    model = getattr(keras.applications, name)(**given)
+    return varied(getattr(keras.applications, name)(**given))
+
+
+def varied(model):
+    """Other normalisations than the first, which would hide a mistaken order."""
     random = np.random.default_rng(1)
     for weight in model.weights:
         lows = {"gamma": 0.5, "moving_variance": 0.5, "beta": -0.1, "moving_mean": -0.1}
@@ -68,18 +79,20 @@ def write_older_file(model, path):
 # Keras's networks
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in SMALL]
+)
 def test_keras_files_give_keras_numbers_in_both_formats(name, tmp_path):
     pytest.importorskip("h5py")
-    model = theirs(name)
+    model = theirs(name, classifier_activation=None)
     x = images(SMALL[name][0])
-    want = np.asarray(model.predict(x, verbose=0))
+    want = model.predict(x, verbose=0)
     model.save_weights(tmp_path / "w.weights.h5")
     write_older_file(model, tmp_path / "old.h5")
 
     for form, file in [("channels_first", "w.weights.h5"), ("channels_last", "old.h5")]:
         kerasish.config.set_image_data_format(form)
-        mine = ours(name, weights=tmp_path / file)
+        mine = ours(name, weights=tmp_path / file, classifier_activation=None)
         assert_close(mine.predict(arranged(x), verbose=0), want, rtol=1e-4, atol=1e-5)
 
 
@@ -125,19 +138,44 @@ def test_arguments_are_those_of_keras(name):
     }
 
 
-@pytest.mark.parametrize("name", LAYERED)
+@pytest.mark.parametrize("skip_reduction", [True, False])
+def test_nasnets_cells_give_keras_numbers(skip_reduction, tmp_path):
+    pytest.importorskip("h5py")
+    keras = pytest.importorskip("keras")
+    keras.backend.clear_session()
+    build = pytest.importorskip("keras.src.applications.nasnet").NASNet
+    shape = {"penultimate_filters": 96, "num_blocks": 1, "stem_block_filters": 8}
+    shape["skip_reduction"] = skip_reduction
+    given = {"weights": None, "classes": 3, "default_size": 224, "classifier_activation": None}
+    model = varied(build((64, 64, 3), filter_multiplier=2, name="tiny", **given, **shape))
+    model.save_weights(tmp_path / "w.weights.h5")
+    facts = Published(0, 0.0, size=64, least=32, files=lambda **_: ("", None))
+    network = Layered("Tiny", "tiny", partial(nasnet, **shape), facts, fixes_size=True)
+
+    mine = network(weights=tmp_path / "w.weights.h5", classes=3, classifier_activation=None)
+
+    x = images(64)
+    assert mine.count_params() == model.count_params()
+    assert_close(mine.predict(arranged(x), verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in LAYERED]
+)
 def test_whole_networks_have_as_many_parameters_as_published(name):
     with torch.device("meta"):
         model = applications.get(name)(weights=None)
         features = applications.get(name)(weights=None, include_top=False)
 
     published = applications.get(name).published
+    side = (published.size + 31) // 32
     assert model.count_params() == published.parameters
     assert model.output_shape == (None, 1000)
-    assert features.output_shape[2:] == (None, None)
+    assert features.output_shape[0] is None
+    assert features.output_shape[2:] == ((None,) * 2 if "NASNet" not in name else (side,) * 2)
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", ["MobileNet", "ResNet50V2", "Xception"])
 def test_maps_have_kerass_shapes_and_layers_kerass_names(name):
     model = theirs(name, include_top=False)
 
@@ -154,3 +192,141 @@ def test_maps_have_kerass_shapes_and_layers_kerass_names(name):
 @pytest.mark.parametrize("pooling", ["avg", "max"])
 def test_maps_are_pooled(pooling):
     assert ours("MobileNet", include_top=False, pooling=pooling).output_shape == (None, 256)
+
+
+def test_normalisation_may_be_inside():
+    x = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
+    outside, inside = ours("MobileNet"), ours("MobileNet", include_preprocessing=True)
+    inside.set_weights(outside.get_weights())
+
+    ready = applications.mobilenet.preprocess_input(x)
+
+    assert_close(ready, (x / 127.5 - 1).astype("float32"))
+    want = outside.predict(ready, verbose=0)
+    assert_close(inside.predict(x.astype("float32"), verbose=0), want, atol=1e-5, rtol=1e-4)
+    for model in (outside, inside):
+        assert_close(model.predict(x, verbose=0), want, atol=1e-5, rtol=1e-4)
+
+
+def test_a_layered_network_fits_freezes_saves_and_comes_back(tmp_path):
+    model = ours("MobileNet", classes=["a", "b", "c"])
+    model.freeze()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = torch.rand(4, 3, 32, 32), torch.arange(4) % 3
+    before = model.get_layer("conv_pw_13").get_weights()[0]
+
+    model.fit(x, y, epochs=1, verbose=0)
+    model.save(tmp_path / "m.kerasish")
+    again = kerasish.load_model(tmp_path / "m.kerasish")
+
+    assert [stage.name for stage in model.stages() if stage.trainable] == ["head"]
+    assert_close(model.get_layer("conv_pw_13").get_weights()[0], before, rtol=0, atol=0)
+    assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=0)
+    assert again.class_names == ["a", "b", "c"]
+
+
+def test_state_dicts_of_the_model_serve_as_weights(tmp_path):
+    model = ours("MobileNet")
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    model.save_weights(tmp_path / "w.safetensors")
+
+    for name in ("w.pth", "w.safetensors"):
+        same = ours("MobileNet", weights=tmp_path / name)
+        other = ours("MobileNet", weights=tmp_path / name, classes=4)
+        assert_close(dict(same.state_dict()), dict(model.state_dict()), rtol=0, atol=0)
+        assert other.output_shape == (None, 4)
+
+
+# Weights by name
+
+
+@pytest.mark.parametrize("place", ["hub", "keras"])
+def test_imagenet_means_kerass_file_where_hub_or_keras_keep_it(place, tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "k"))
+    folder = tmp_path / ("hub/checkpoints" if place == "hub" else "k/models")
+    folder.mkdir(parents=True)
+    model = theirs("MobileNet", include_top=False, depth_multiplier=1)
+    write_older_file(model, folder / "mobilenet_2_5_224_tf_no_top.h5")
+
+    mine = ours("MobileNet", weights="imagenet", depth_multiplier=1)
+
+    kernel = model.get_layer("conv_pw_13").get_weights()[0]
+    assert_close(mine.get_layer("conv_pw_13").get_weights()[0], kernel, rtol=0, atol=0)
+
+
+def test_a_head_that_came_from_the_file_knows_its_classes(tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    model = theirs("MobileNet", classes=1000, depth_multiplier=1)
+    write_older_file(model, folder / "mobilenet_2_5_224_tf.h5")
+
+    mine = ours("MobileNet", weights="imagenet", depth_multiplier=1, classes=1000)
+
+    assert len(mine.class_names) == 1000
+    kernel = model.get_layer("conv_preds").get_weights()[0]
+    assert_close(mine.get_layer("head").get_weights()[0], kernel, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_addresses_and_hashes_are_those_of_keras(name):
+    module = "resnet" if name.startswith("ResNet") else catalogue.LAYERED[name]
+    source = inspect.getsource(pytest.importorskip(f"keras.src.applications.{module}"))
+    pieces = "".join(re.findall(r'"([^"]*)"', source))
+    network = applications.get(name)
+
+    for top in (True, False):
+        address, digits = network.published.files(top=top, size=[224, 224], **network.own_options)
+        assert address.rpartition("/")[0] + "/" in pieces
+        assert digits is None or digits in pieces
+
+
+# Wrong arguments
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"clases": 4}, TypeError, "no argument 'clases'; did you mean 'classes'"),
+        ({"weights": "imagnet"}, ValueError, "did you mean 'imagenet'"),
+        ({"weights": "w.weights.h5"}, FileNotFoundError, r"no weights file w\.weights\.h5"),
+        ({"weights": "imagenet"}, ValueError, r"for `alpha` of \[0\.25, .* got 0\.25 .* and 2"),
+        ({"input_shape": (3, 16, 16)}, ValueError, r"at least \(32, 32\), got \(16, 16\)"),
+        ({"input_shape": (1, 32, 32), "weights": "x.h5"}, ValueError, "see 3 channels"),
+        ({"classes": 0}, ValueError, "`classes` must be a positive integer"),
+    ],
+)
+def test_wrong_arguments_are_explained(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        ours("MobileNet", **kwargs)
+
+
+def test_nasnet_must_know_its_images_size():
+    with pytest.raises(ValueError, match="size of images must be known"):
+        applications.NASNetMobile(weights=None, include_top=False, input_shape=(3, None, None))
+
+
+@pytest.mark.parametrize("form", ["weights.h5", "h5"])
+def test_files_of_another_network_are_named_briefly(form, tmp_path):
+    path = tmp_path / f"w.{form}"
+    model = theirs("MobileNet", alpha=0.5)
+    model.save_weights(path) if form == "weights.h5" else write_older_file(model, path)
+
+    with pytest.raises(ValueError, match=r"do not fit: 'conv1' has shapes .* and \d+ more\. Noth"):
+        ours("MobileNet", weights=path)
+
+
+def test_damaged_files_and_a_missing_reader_are_explained(tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    (tmp_path / "w.h5").write_text("<html>not found</html>")
+    with pytest.raises(ValueError, match="damaged, or no file of Keras's"):
+        ours("MobileNet", weights=tmp_path / "w.h5")
+    torch.save({"conv1.conv.weight": torch.ones(2)}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"do not fit\. missing: .*of another shape: conv1"):
+        ours("MobileNet", weights=tmp_path / "w.pth")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match="takes h5py: pip install h5py"):
+        ours("MobileNet", weights=tmp_path / "w.h5")
