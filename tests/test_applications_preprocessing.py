@@ -298,6 +298,37 @@ def test_features_come_from_raw_images_too(files):
     assert_close(from_files, kerasish.transfer.extract_features(model, ready)["features"])
 
 
+def test_paths_are_evaluated_and_validated_on(files):
+    model = small()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    history = model.fit(files, [0, 1, 2, 0], verbose=0, validation_data=(files, [0, 1, 2, 0]))
+
+    want = model.evaluate(model.preprocessing.open(files), [0, 1, 2, 0], verbose=0)
+
+    assert model.evaluate(files, [0, 1, 2, 0], verbose=0) == want
+    assert history.history["val_loss"] == [want]
+
+
+@pytest.mark.parametrize("weights", ["imagenet", None])
+def test_class_names_are_those_of_the_weights_while_the_head_is_theirs(
+    weights, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    enum = applications.SqueezeNet1_1.weights.DEFAULT
+    file = tmp_path / "checkpoints" / enum.url.rpartition("/")[2]
+    file.parent.mkdir()
+    torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), file)
+
+    whole = applications.SqueezeNet1_1(weights=weights)
+    other = applications.SqueezeNet1_1(weights=weights, classes=5)
+
+    assert whole.class_names == (enum.meta["categories"] if weights else None)
+    assert other.class_names is None
+    if weights:
+        ((_, name, _),) = whole.classify(pictures(1), top=1)[0]
+        assert name in enum.meta["categories"]
+
+
 def test_a_missing_file_is_named(files):
     with pytest.raises(FileNotFoundError, match=r"nothing\.png"):
         predict(small(), "nothing.png")
