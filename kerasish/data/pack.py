@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -158,18 +159,21 @@ def _header_size(index: FolderIndex) -> int:
     return (names + 2048 + 4095) // 4096 * 4096
 
 
-def _prepare(file: str, settings: _Settings) -> Tensor | ValueError:
-    """A file's pixels, or what is wrong with it."""
+def _prepare(file: str, settings: _Settings) -> tuple[Tensor, int] | ValueError:
+    """A file's pixels and their checksum, or what is wrong with it."""
     try:
         pixels = ImageFile(file, settings.channels).pixels()
     except ValueError as error:
         return error
-    return pixels if settings.short_side is None else with_short_side(pixels, settings.short_side)
+    if settings.short_side is not None:
+        pixels = with_short_side(pixels, settings.short_side)
+    pixels = pixels.contiguous()
+    return pixels, zlib.crc32(pixels.numpy().data)
 
 
-def _kept(image: Tensor | ValueError, settings: _Settings) -> Tensor | None:
-    """The pixels, or `None` for a broken file that is to be skipped."""
-    if isinstance(image, Tensor):
+def _kept(image: tuple[Tensor, int] | ValueError, settings: _Settings) -> tuple[Tensor, int] | None:
+    """The pixels and their checksum, or `None` for a broken file that is to be skipped."""
+    if isinstance(image, tuple):
         return image
     if settings.broken == "error":
         image.add_note(
@@ -193,7 +197,7 @@ def with_short_side(pixels: Tensor, length: int) -> Tensor:
     if short == length:
         return pixels
     size = [length * height // short, length * width // short]
-    x = pixels.permute(2, 0, 1)[None]
+    x = pixels[None].permute(0, 3, 1, 2)  # whose batch axis has the stride that kernels look at
     y = torch.nn.functional.interpolate(x, size, mode="bilinear", antialias=True)
     return y[0].permute(1, 2, 0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -105,19 +104,19 @@ class PartFile:
         stream.truncate(place)
         stream.seek(place)
 
-    def add(self, image: Tensor | None, signature: str) -> None:
+    def add(self, image: tuple[Tensor, int] | None, signature: str) -> None:
         """Append an image's pixels, or note that a file is left out.
 
         Args:
-            image: uint8 (height, width, channels).
+            image: uint8 (height, width, channels), contiguous, and their CRC-32.
             signature: Of its file.
         """
         if image is None:
             self.rows.append(Row(signature, 0, 0, 0))
         else:
-            data = image.contiguous().numpy().data
-            self._pixels.write(data)
-            self.rows.append(Row(signature, image.shape[0], image.shape[1], zlib.crc32(data)))
+            pixels, checksum = image
+            self._pixels.write(pixels.numpy().data)
+            self.rows.append(Row(signature, pixels.shape[0], pixels.shape[1], checksum))
         if perf_counter() > self._due:
             self._write_record()
             self._due = perf_counter() + _SECONDS

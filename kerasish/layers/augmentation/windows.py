@@ -91,15 +91,18 @@ def resize_one(
         else:
             if image.dtype == torch.uint8:
                 # The copy costs less than it saves: there is a faster kernel for whole tensors.
-                part = part.contiguous(memory_format=_memory_format(image))
+                part = _whole(part[0])
             part = F.interpolate(part, full, mode="bilinear", antialias=True)
     return part[0, :, at[0] : at[0] + size[0], at[1] : at[1] + size[1]]
 
 
-def _memory_format(image: Tensor) -> torch.memory_format:
-    """How the image's numbers lie already: with the channels last, as decoders give it, or not."""
-    is_last = image.stride(0) == 1 and image.shape[0] > 1
-    return torch.channels_last if is_last else torch.contiguous_format
+def _whole(image: Tensor) -> Tensor:
+    """A batch of one image without gaps in memory, its numbers in the order in which they are."""
+    if image.stride(0) != 1 or image.shape[0] == 1:
+        return image.contiguous()[None]
+    # As decoders give it, with the channels last. The batch axis comes first, for kernels tell the
+    # order by its stride too.
+    return image.permute(1, 2, 0).contiguous()[None].permute(0, 3, 1, 2)
 
 
 def _weights(numbers: Tensor, count: int, size: int) -> Tensor:
