@@ -164,13 +164,17 @@ class Variable(Tensor):
         return f'Variable("{self._path}", {self.detach()!r})'
 
 
-def lend_words(value: Any) -> None:
-    """Let a tensor be assigned to that stands in for a variable, as one does in a traced call."""
+def with_words(buffer: Any) -> Any:
+    """A buffer that can be assigned to: a variable, or what stands in for one in a traced call."""
     # The compiler knows what its tensors stand for.
-    stands_in = isinstance(value, Tensor) and type(value) is not Variable
-    if stands_in and not torch.compiler.is_dynamo_compiling():
-        for word in ("assign", "assign_add", "assign_sub"):
-            setattr(value, word, MethodType(getattr(Variable, word), value))
+    if type(buffer) is Variable or buffer is None or torch.compiler.is_dynamo_compiling():
+        return buffer
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(buffer)  # pyright: ignore
+    if type(buffer) is Tensor and not (buffer.is_meta or wrapped or buffer.requires_grad):
+        return Variable.of(buffer)  # a tensor put in the variable's place: in the same memory
+    for word in ("assign", "assign_add", "assign_sub"):
+        setattr(buffer, word, MethodType(getattr(Variable, word), buffer))
+    return buffer
 
 
 def _again(cls: Any, tensor: Tensor, name: str, path: str, trainable: bool, param: bool) -> Any:

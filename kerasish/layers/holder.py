@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from kerasish import constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
 from kerasish.layers.weights import KerasWeight
-from kerasish.variables import Variable, lend_words
+from kerasish.variables import Variable, with_words
 
 
 class _AddedLosses:
@@ -103,10 +104,9 @@ class WeightHolder(nn.Module):
             # It raised AttributeError, which brought us here: let it say why once more.
             return attribute.fget(self)
         try:
-            found: Any = super().__getattr__(name)
-            if name in self.__dict__.get("_added", ()):
-                lend_words(found)
-            return found
+            found = super().__getattr__(name)
+            is_state = name in self.__dict__.get("_added", ()) and name in self._buffers
+            return with_words(found) if is_state else found
         except AttributeError:
             if name[0] == "_" or self._is_looking or not self.__dict__.get("built"):
                 raise
@@ -143,13 +143,22 @@ class WeightHolder(nn.Module):
         super().__setattr__(name, value)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        with self._keeping_variables():
+            return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        with self._keeping_variables():
+            super()._load_from_state_dict(*args, **kwargs)
+
+    @contextmanager
+    def _keeping_variables(self) -> Iterator[None]:
+        """Make variables again of the tensors that torch puts in their place meanwhile."""
         stores: Any = self._parameters, self._buffers
         before = [(s, key, t) for s in stores for key, t in s.items() if type(t) is Variable]
-        super()._apply(fn, recurse)
+        yield
         for store, key, variable in before:
-            if type(store[key]) is not Variable:  # torch made a tensor of its own class
-                store[key] = variable.like_me(store[key].data)
-        return self
+            if type(store[key]) is not Variable:
+                store[key] = variable.like_me(store[key].detach())
 
     # Weights
 

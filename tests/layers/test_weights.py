@@ -183,6 +183,36 @@ def test_added_weights_survive_moves_from_the_meta_device():
     still_works(layer)
 
 
+def loaded_by_assignment(layer):
+    layer.load_state_dict(counting().state_dict(), assign=True)
+    return layer
+
+
+def with_another_buffer(layer):
+    layer.count = layer.count + 0  # as torch users write it
+    assert float(copy.deepcopy(layer).count) == 1
+    return pickle.loads(pickle.dumps(layer))
+
+
+@pytest.mark.parametrize("put", [loaded_by_assignment, with_another_buffer])
+def test_added_weights_survive_tensors_put_in_their_place(put):
+    still_works(put(counting()))
+
+
+def test_added_weights_stand_in_torchs_function_transforms():
+    copies = [counting() for _ in range(3)]
+    parameters, buffers = torch.func.stack_module_state(copies)
+
+    def run(parameters, buffers, x):
+        return torch.func.functional_call(copies[0], (parameters, buffers), (x,))
+
+    y = torch.vmap(run, (0, 0, None))(parameters, buffers, torch.ones(2, 3))
+
+    assert y.shape == (3, 2, 3)
+    assert buffers["count"].tolist() == [2, 2, 2]
+    still_works(copies[0])
+
+
 def test_added_weights_survive_files_of_torch():
     file = io.BytesIO()
     torch.save(counting(), file)
