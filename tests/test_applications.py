@@ -1,5 +1,6 @@
 """The catalogue of networks: names, arguments, models, images and class names."""
 
+import importlib
 import inspect
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.testing import assert_close
 import kerasish
 from kerasish import applications, layers
 from kerasish.applications.backbone import Backbone
-from kerasish.applications.catalogue import ALL, NAMES
+from kerasish.applications.catalogue import ALL, ELSEWHERE, NAMES
 from kerasish.applications.pretrained import load_backbone, weights_enum
 
 torchvision = pytest.importorskip("torchvision")
@@ -282,8 +283,8 @@ def test_wrong_arguments_are_explained(kwargs, error, message):
 def test_images_with_the_wrong_channels_or_too_small_are_refused(tmp_path):
     with pytest.raises(ValueError, match="see 3 channels, but there are 1"):
         small(weights="imagenet", input_shape=(1, 32, 32))
-    with pytest.raises(ValueError, match=r"images are .channels, height, width. here"):
-        small(weights="imagenet", input_shape=(32, 32, 3))
+    with pytest.raises(ValueError, match=r"channels, height, width. here.*channels_last"):
+        small(input_shape=(32, 32, 3))
     with pytest.raises(ValueError, match=r"at least .63, 63., got .32, 32."):
         small("AlexNet")
 
@@ -294,8 +295,95 @@ def test_pooling_with_a_top_warns():
 
 
 def test_mobilenet_has_no_minimalistic_variant():
-    with pytest.raises(ValueError, match="no minimalistic variant"):
+    with pytest.raises(ValueError, match="pass minimalistic=False"):
         small("MobileNetV3Small", minimalistic=True)
+
+
+@pytest.mark.parametrize("alpha", [0, -1.0, "wide", True])
+def test_alpha_is_a_positive_number(alpha):
+    for name in ("MobileNet", "MobileNetV2", "MobileNetV3Small"):
+        with pytest.raises(ValueError, match="`alpha` must be a positive number"):
+            small(name, alpha=alpha)
+
+
+def test_published_weights_are_of_one_width():
+    with pytest.raises(ValueError, match=r"weights are of alpha=1\.0, got 0\.5"):
+        small("MobileNetV2", alpha=0.5, weights="imagenet")
+
+
+# Keras's names
+
+
+def keras_applications():
+    return pytest.importorskip("keras").applications
+
+
+def test_every_name_of_keras_is_there_or_it_is_said_where():
+    theirs = keras_applications()
+    for name in (n for n in dir(theirs) if n[0].isupper()):
+        if name not in ELSEWHERE:
+            assert getattr(applications, name) is applications.get(name)
+            continue
+        with pytest.raises(AttributeError, match=rf"timm has: .*{ELSEWHERE[name]}"):
+            getattr(applications, name)
+        with pytest.raises(ValueError, match=rf"unknown network .*{ELSEWHERE[name]}"):
+            applications.get(name.lower())
+
+
+def test_every_module_of_keras_can_be_imported_and_has_kerass_names():
+    theirs = keras_applications()
+    modules = [n for n in dir(theirs) if inspect.ismodule(getattr(theirs, n)) and n[0] != "_"]
+
+    assert len(modules) > 15
+    for module in modules:
+        ours = importlib.import_module(f"kerasish.applications.{module}")
+        assert getattr(applications, module) is ours
+        for name in (n for n in dir(getattr(theirs, module)) if n[0] != "_"):
+            assert name in ELSEWHERE or callable(getattr(ours, name)), (module, name)
+
+
+def test_modules_of_keras_hold_the_networks_and_their_functions():
+    from kerasish.applications.resnet import ResNet101
+    from kerasish.applications.vgg16 import VGG16, decode_predictions, preprocess_input
+
+    from kerasish.applications.xception import Xception
+
+    assert VGG16 is applications.VGG16
+    assert ResNet101 is applications.ResNet101
+    assert Xception is applications.Xception
+    assert preprocess_input == VGG16.preprocess_input
+    assert decode_predictions == VGG16.decode_predictions
+    assert "VGG16" in dir(applications.vgg16)
+    with pytest.raises(ImportError, match="cannot import name 'VGG19'"):
+        from kerasish.applications.vgg16 import VGG19  # noqa: F401
+
+
+@pytest.mark.parametrize("mode", ["tf", "torch", "caffe"])
+@pytest.mark.parametrize("form", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("rank", [3, 4])
+def test_imagenet_utils_make_images_ready_as_keras_does(mode, form, rank):
+    theirs = keras_applications().imagenet_utils.preprocess_input
+    shape = (3, 5, 4) if form == "channels_first" else (5, 4, 3)
+    x = np.random.default_rng(0).uniform(0, 255, (2, *shape)[4 - rank :]).astype("float32")
+
+    got = applications.imagenet_utils.preprocess_input(x, form, mode)
+    tensor = applications.imagenet_utils.preprocess_input(torch.from_numpy(x), form, mode)
+
+    want = theirs(x.copy(), form, mode)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tensor.numpy(), want, rtol=1e-4, atol=1e-4)
+    assert got.dtype == want.dtype
+
+
+def test_imagenet_utils_decode_and_refuse():
+    utils = applications.imagenet_utils
+    scores = np.eye(1000, dtype="float32")[[7]]
+
+    assert utils.decode_predictions(scores, top=1) == [[(7, "cock", 1.0)]]
+    with pytest.raises(ValueError, match="`mode` is 'caffe', 'tf' or 'torch', got 'pil'"):
+        utils.preprocess_input(np.ones((3, 4, 4)), mode="pil")
+    with pytest.raises(ValueError, match="expected 3 channels"):
+        utils.preprocess_input(np.ones((8, 4, 4)))
 
 
 # Images and class names

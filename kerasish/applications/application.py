@@ -10,7 +10,7 @@ from typing import Any
 from kerasish.applications import images
 from kerasish.applications.assembly import assemble
 from kerasish.applications.pretrained import weights_enum
-from kerasish.describe import suggest
+from kerasish.describe import describe, suggest
 from kerasish.models.bundle import decode
 
 COMMON = {
@@ -101,9 +101,18 @@ class Application:
         """Take out of the arguments what is for torchvision's function, in its words."""
         options = arguments.pop("options")
         if arguments.pop("minimalistic", False):
-            raise ValueError(f"{self.name}: torchvision has no minimalistic variant of it.")
+            raise ValueError(
+                f"{self.name}: torchvision has no minimalistic variant of it; pass "
+                "minimalistic=False."
+            )
         alpha, dropout = arguments.pop("alpha", 1.0), arguments.pop("dropout_rate", None)
+        check_alpha(self.name, alpha)
         if alpha != 1.0:
+            if isinstance(arguments["weights"], str) and arguments["weights"].isidentifier():
+                raise ValueError(
+                    f"{self.name}: the published weights are of alpha=1.0, got {alpha}. Pass "
+                    "weights=None, or a file."
+                )
             options["width_mult"] = alpha
         if dropout is not None:
             options["dropout"] = dropout
@@ -154,6 +163,12 @@ class Application:
 
     def __repr__(self) -> str:
         return f"applications.{self.name}"
+
+
+def check_alpha(name: str, alpha: Any) -> None:
+    """Raise a `ValueError` for a width that is not a positive number."""
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or alpha <= 0:
+        raise ValueError(f"{name}: `alpha` must be a positive number, got {describe(alpha)}.")
 
 
 def _signature(name: str, architecture: str, takes_raw_images: bool) -> inspect.Signature:

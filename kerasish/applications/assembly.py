@@ -242,11 +242,19 @@ def _sources(tensor: Any) -> Any:
 def _check_image(name: str, published: Any, channels: Any, size: list, weights: Any) -> None:
     if channels is None or channels < 1:
         raise ValueError(f"{name}: the number of channels must be known, got {channels}.")
+    if channels > 4 and any(side in (1, 3) for side in size):
+        is_last = image_data_format() == "channels_last"
+        other = "first" if is_last else "last"
+        raise ValueError(
+            f"{name}: images are {_order(is_last)} here, and these would have {channels} channels "
+            f"and the size {tuple(size)}. Turn the shape round, or call kerasish.config."
+            f'set_image_data_format("channels_{other}").'
+        )
     if channels != 3 and weights is not None:
-        advice = "repeat grey images three times, or pass weights=None"
-        if channels > 3 and any(side in (1, 3) for side in size):
-            advice = f"images are {_order(image_data_format() == 'channels_last')} here"
-        raise ValueError(f"{name}: its weights see 3 channels, but there are {channels}; {advice}.")
+        raise ValueError(
+            f"{name}: its weights see 3 channels, but there are {channels}; repeat grey images "
+            "three times, or pass weights=None."
+        )
     least = published.meta["min_size"]
     if published.transforms().crop_size[0] in least:  # a size that is fixed, not a least one
         return

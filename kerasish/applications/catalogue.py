@@ -59,6 +59,15 @@ _MODULES = {
 LAYERED = {name: module for module, names in _MODULES.items() for name in names.split()}
 ALL = {**NAMES, **LAYERED}
 
+# What Keras has besides, and timm's name of it.
+ELSEWHERE = {
+    "ConvNeXtXLarge": "timm/convnext_xlarge.fb_in22k_ft_in1k",
+    "EfficientNetV2B0": "timm/tf_efficientnetv2_b0.in1k",
+    "EfficientNetV2B1": "timm/tf_efficientnetv2_b1.in1k",
+    "EfficientNetV2B2": "timm/tf_efficientnetv2_b2.in1k",
+    "EfficientNetV2B3": "timm/tf_efficientnetv2_b3.in1k",
+}
+
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
@@ -94,6 +103,14 @@ def find(name: str) -> str | None:
     return _BY_PLAIN_NAME.get(_plain(name))
 
 
+def hint(name: str) -> str:
+    """Where a network of Keras's is that is not in the catalogue; nothing for other names."""
+    elsewhere = {_plain(key): value for key, value in ELSEWHERE.items()}.get(_plain(name))
+    if elsewhere is None:
+        return ""
+    return f'; torchvision has none, but timm has: applications.get("{elsewhere}").'
+
+
 def get(name: str) -> Application:
     """The network of a name; call it to make a model.
 
@@ -118,7 +135,9 @@ def get(name: str) -> Application:
         return _from_timm(name)
     found = find(name)
     if found is None:
-        raise ValueError(f"applications: unknown network '{name}'{suggest(name, ALL)}.")
+        raise ValueError(
+            f"applications: unknown network '{name}'{hint(name) or suggest(name, ALL) + '.'}"
+        )
     return _made(found)
 
 

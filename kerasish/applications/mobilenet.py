@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kerasish.applications.application import check_alpha
 from kerasish.applications.layered import HEAD, Layered, Published
 from kerasish.describe import describe
 from kerasish.layers import (
@@ -40,6 +41,7 @@ def _files(
 
 def mobilenet(x: Any, alpha: float, depth_multiplier: int, dropout: float) -> Any:
     """The map of features: 1024 · alpha channels, 32 times smaller than the image."""
+    check_alpha("MobileNet", alpha)
     x = Conv2D(int(32 * alpha), 3, strides=2, padding="same", use_bias=False, name="conv1")(x)
     x = BatchNormalization(name="conv1_bn")(x)
     x = ReLU(6.0, name="conv1_relu")(x)

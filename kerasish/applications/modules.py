@@ -6,7 +6,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from kerasish.applications.catalogue import NAMES, find, get
+from kerasish.applications.catalogue import NAMES, find, get, hint
 
 _PACKAGE = "kerasish.applications"
 
@@ -41,7 +41,7 @@ class Family(ModuleType):
             return getattr(get(self.names[0]), name)
         if not name.startswith("_") and find(name) in self.names:
             return get(name)
-        raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
+        raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'{hint(name)}")
 
     def __dir__(self) -> list[str]:
         return [*self.names, "decode_predictions", "preprocess_input"]
