@@ -103,3 +103,4 @@ def test_other_generators_are_not_drawn_from_ahead():
     nested = layers.RandomApply([v2.ColorJitter(0.1)])
     assert not ImageSource(None, augment=[layers.RandomCrop(4, 4), nested]).runs_ahead
     assert not ImageSource(None, augment=[layers.Resizing(4, 4), torch.rand_like]).runs_ahead
+    assert not ImageSource(None, augment=[layers.Resizing(4, 4), layers.Dropout(0.5)]).runs_ahead

@@ -1,7 +1,9 @@
 """Packed images: what is stored, what survives a kill, what is refused, and how fit takes them."""
 
+import copy
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -462,3 +464,46 @@ def test_fit_learns_from_packed_images(packed):
 
     assert history.history["loss"][-1] < history.history["loss"][0]
     assert model.predict(dataset, verbose=0).shape == (6, 2)
+
+
+def test_pass_resumed_in_its_middle_goes_on_with_the_same_pixels(packed):
+    def feed():
+        dataset = data.open_packed(packed.path, augment=recipe())
+        return data.make_feed(dataset, batch_size=2, shuffle=True, seed=3)
+
+    whole = feed()
+    epochs = [[x.clone() for x, _, _ in whole.batches(epoch)] for epoch in (0, 1)]
+    stopped = feed()
+    list(stopped.batches(0))
+    next(stopped.batches(1))
+    state = stopped.state_dict()
+
+    again = feed()
+    again.resume(1, 1, state)
+
+    rest = [x.clone() for x, _, _ in again.batches(1)]
+    assert len(rest) == 2
+    for x, expected in zip(rest, epochs[1][1:], strict=True):
+        assert torch.equal(x, expected)
+
+
+def test_copies_and_pickled_data_sets_give_the_same(packed):
+    dataset = data.open_packed(packed.path, augment=recipe(), threads=2).select([5, 0, 3])
+    expected = dataset.batch([0, 1, 2], 4)
+
+    for other in (pickle.loads(pickle.dumps(dataset)), copy.deepcopy(dataset)):
+        images, labels = other.batch([0, 1, 2], 4)
+        assert torch.equal(images, expected[0])
+        assert torch.equal(labels, expected[1])
+
+
+def test_a_pipeline_may_be_shared_by_training_and_validation(packed):
+    shared = recipe()
+    train = data.open_packed(packed.path, augment=shared)
+    validation = data.open_packed(packed.path, augment=shared, training=False)
+
+    first, middle = train.batch(range(6), 0)[0].clone(), validation.batch(range(6), 0)[0].clone()
+
+    assert torch.equal(train.batch(range(6), 0)[0], first)
+    assert torch.equal(validation.batch(range(6), 1)[0], middle)
+    assert not torch.equal(first, middle)

@@ -6,6 +6,7 @@ whole batch before the first image is read; so it depends on no thread's pace.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -22,11 +23,16 @@ from kerasish.layers.augmentation.parts import to_type_of
 from kerasish.layers.augmentation.pipeline import Pipeline
 from kerasish.layers.augmentation.pointwise import Pointwise, is_pointwise, joined, pointwise
 from kerasish.layers.base import Layer
+from kerasish.layers.preprocessing import Normalization, Rescaling
 from kerasish.layers.resizing import CenterCrop, Resizing
 
 Change = Callable[[Tensor, int], Tensor]
 Size = tuple[int, int]
 _CPU = torch.device("cpu")
+# Layers that draw from their own seeds, if at all; and what holds them.
+_OWN = (AugmentationLayer, Pipeline, Rescaling, Normalization, nn.ModuleList)
+# Held while a layer is in the mode of a data set.
+_MODES = threading.RLock()
 
 
 class Picture(Protocol):
@@ -104,23 +110,9 @@ class PictureBatches:
 
     @property
     def is_own(self) -> bool:
-        """Whether no code but kerasish's is called, which draws from no generator of others."""
+        """Whether all layers are of the kinds that draw from no generator but their own."""
         modules = [module for layer in self.layers for module in layer.modules()]
-        return all(
-            type(m).__module__.startswith(("kerasish.", "torch.nn."))
-            and not isinstance(m, TorchTransform)
-            for m in modules
-        )
-
-    @property
-    def holds_pixels(self) -> bool:
-        """Whether values from 0 to 255 stay in that range, as far as the kinds of layers tell."""
-        modules = [module for layer in self.layers for module in layer.modules()]
-        return not any(
-            isinstance(m, TorchTransform) or not isinstance(m, (AugmentationLayer, Pipeline))
-            for m in modules
-            if isinstance(m, Layer)
-        )
+        return all(isinstance(m, _OWN) and not isinstance(m, TorchTransform) for m in modules)
 
     def __call__(
         self,
@@ -137,8 +129,6 @@ class PictureBatches:
             numbers: Their numbers in the data set.
             epoch: The pass; with the number it decides what is random. `None` where nobody counts.
         """
-        for layer in self.layers:
-            layer.train(self.training)
         # Threads know nothing of the caller's inference mode, whose tensors they must not fill.
         with torch.inference_mode(False), torch.no_grad():
             images, rows = self._images(pictures, numbers, epoch)
@@ -151,9 +141,9 @@ class PictureBatches:
             with _context(numbers, epoch):
                 for layer in self._together:
                     if isinstance(data, tuple) and not isinstance(layer, AugmentationLayer):
-                        data = (layer(data[0]), *data[1:])
+                        data = (self._call(layer, data[0]), *data[1:])
                     else:
-                        data = layer(data)
+                        data = self._call(layer, data)
         return data
 
     def _images(
@@ -187,6 +177,16 @@ class PictureBatches:
         good = self.run(make, len(pictures))
         images = batch if self.data_format == "channels_first" else batch.permute(0, 2, 3, 1)
         return images, [row for row, is_good in enumerate(good) if is_good]
+
+    def _call(self, layer: nn.Module, data: Any) -> Any:
+        """What the layer makes of the data, in training or outside of it as is wanted here."""
+        # Another data set may use the same layer, and make its batches ahead in a thread.
+        with _MODES:
+            before = layer.training
+            try:
+                return layer.train(self.training)(data)
+            finally:
+                layer.train(before)
 
     def _first(
         self, pictures: Sequence[Picture], numbers: Sequence[int], epoch: int | None
@@ -237,7 +237,7 @@ class PictureBatches:
             with _context([number], epoch):
                 x = image.permute(2, 0, 1) if self.data_format == "channels_first" else image
                 for layer in self._lead:
-                    x = layer(x)
+                    x = self._call(layer, x)
                 made.append(
                     _Made(x.permute(1, 2, 0) if self.data_format == "channels_first" else x)
                 )

@@ -261,3 +261,17 @@ def test_gray_images_stay_gray():
     x = batches([layers.RandomShortSide((20, 36), 16), flip()])(pictures, None, range(6), 0)
 
     assert x.shape == (6, 1, 16, 16)
+
+
+def test_layers_keep_their_mode():
+    shared = layers.Pipeline([layers.RandomCrop(30, 32), layers.RandomApply([jitter()], 1.0)])
+    train, validation = batches(shared), batches(shared, training=False)
+
+    x = validation(PICTURES, None, range(6), 0)
+    y = train(PICTURES, None, range(6), 0)
+
+    assert all(module.training for module in shared.modules())
+    shared.eval()
+    assert torch.equal(train(PICTURES, None, range(6), 0), y)
+    assert torch.equal(validation(PICTURES, None, range(6), 0), x)
+    assert not any(module.training for module in shared.modules())
