@@ -22,7 +22,6 @@ from kerasish.layers.augmentation.foreign import TorchTransform
 from kerasish.layers.augmentation.parts import to_type_of
 from kerasish.layers.augmentation.pipeline import Pipeline
 from kerasish.layers.augmentation.pointwise import Pointwise, is_pointwise, joined, pointwise
-from kerasish.layers.base import Layer
 from kerasish.layers.preprocessing import Normalization, Rescaling
 from kerasish.layers.resizing import CenterCrop, Resizing
 
