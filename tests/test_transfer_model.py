@@ -156,6 +156,7 @@ def test_it_is_saved_with_all_it_knows(tmp_path):
         ),
         (lambda: TransferModel(nn.Linear(3, 2), 2), TypeError, "needs an `input_shape`"),
         (lambda: TransferModel(stack(), 2, features="bodi"), ValueError, "did you mean 'body'"),
+        (lambda: TransferModel(stack(), 1), ValueError, "classifier_activation='sigmoid'"),
         (lambda: TransferModel(stack(), 2, pooling="sum"), ValueError, "`pooling` must be one of"),
         (
             lambda: TransferModel(stack(), 2, head=layers.Dense(5)),

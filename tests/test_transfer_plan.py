@@ -116,6 +116,15 @@ def test_a_generator_is_not_used_up():
     assert [phase.name for phase in plan] == ["head", "last stages"]
 
 
+def test_a_sample_of_one_class_tells_nothing():
+    x, _ = rows(100)
+    data = TensorDataset(torch.from_numpy(x), torch.zeros(300, dtype=torch.int64))
+
+    plan = transfer.make_plan(model(), DataLoader(data, batch_size=50))
+
+    assert "could not be measured" in plan.reason
+
+
 def test_the_last_stages_are_the_head_and_a_quarter_of_the_rest():
     body = [layers.Dense(4, name=f"d{n}") for n in range(8)]
     deep = kerasish.Sequential([layers.Input((5,)), *body, layers.Dense(3, name="head")])

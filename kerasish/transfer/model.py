@@ -72,6 +72,11 @@ def TransferModel(  # noqa: N802  (it makes a model, as Model(...) does)
     source, inputs, outputs = _features(backbone, features, input_shape, options)
     if head is None:
         assert count is not None
+        if count == 1 and classifier_activation == "softmax":
+            raise ValueError(
+                "TransferModel: softmax of a single number is always 1. Pass 2 classes, or "
+                "classifier_activation='sigmoid' for the probability of one."
+            )
         head = [layers.Dense(count, activation=classifier_activation, name="head")]
         pooling = pooling or "avg"
     parts = [as_layer(part) for part in (head if isinstance(head, (list, tuple)) else [head])]

@@ -46,7 +46,7 @@ def probe(
         The share of held-out rows that are right, by stage, from generic to specific.
 
     Raises:
-        ValueError: If there are no targets, or too few rows to hold any out.
+        ValueError: If there are no targets, only one class, or too few rows to hold any out.
     """
     names = [stage.name for stage in stages(model)][:-1] if layers is None else list(layers)
     features = extract_features(model, x, names, batch_size=batch_size, pooling="avg")
@@ -56,6 +56,8 @@ def probe(
     if given.ndim == 2 and given.shape[1] > 1:
         given = given.argmax(1)  # one column a class
     classes, targets = np.unique(given.reshape(-1), return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError("probe: all rows are of one class; there is nothing to tell apart.")
     rows = len(next(iter(features.values())))
     held = round(rows * validation_split)
     if len(targets) != rows or not 0 < held < rows:
