@@ -22,6 +22,7 @@ from kerasish.layers.augmentation.foreign import TorchTransform
 from kerasish.layers.augmentation.parts import to_type_of
 from kerasish.layers.augmentation.pipeline import Pipeline
 from kerasish.layers.augmentation.pointwise import Pointwise, is_pointwise, joined, pointwise
+from kerasish.layers.base import Layer
 from kerasish.layers.preprocessing import Normalization, Rescaling
 from kerasish.layers.resizing import CenterCrop, Resizing
 
@@ -112,6 +113,16 @@ class PictureBatches:
         """Whether all layers are of the kinds that draw from no generator but their own."""
         modules = [module for layer in self.layers for module in layer.modules()]
         return all(isinstance(m, _OWN) and not isinstance(m, TorchTransform) for m in modules)
+
+    @property
+    def holds_pixels(self) -> bool:
+        """Whether values from 0 to 255 stay in that range, as far as the kinds of layers tell."""
+        modules = [module for layer in self.layers for module in layer.modules()]
+        return not any(
+            isinstance(m, TorchTransform) or not isinstance(m, (AugmentationLayer, Pipeline))
+            for m in modules
+            if isinstance(m, Layer)
+        )
 
     def __call__(
         self,
