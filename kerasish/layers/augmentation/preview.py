@@ -27,7 +27,8 @@ def preview(
 
     Args:
         layer: An augmentation layer or pipeline; its mode and its draws are left as they are.
-        images: A batch, in the layer's axis order: uint8, or floats in its value range.
+        images: A batch or a list of images of one size, in the layer's axis order: uint8, or
+            floats in its value range.
         path: Where to save the picture as PNG. `None` only makes the figure, which a notebook
             shows.
         variants: How many variants to draw of each image.
@@ -41,6 +42,8 @@ def preview(
     Raises:
         ValueError: If the images are not a batch.
     """
+    if isinstance(images, (list, tuple)) and len({np.shape(image) for image in images}) == 1:
+        images = torch.stack([torch.as_tensor(image) for image in images[:rows]])
     x = torch.as_tensor(images)[:rows]
     if x.dim() != 4:
         raise ValueError(

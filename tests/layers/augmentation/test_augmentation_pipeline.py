@@ -218,6 +218,14 @@ def test_preview_saves_a_picture_and_changes_nothing(tmp_path, data_format):
     assert [layer.seeds.state for layer in pipeline.layers] == states
 
 
+def test_preview_takes_images_one_by_one_from_a_data_set():
+    pytest.importorskip("matplotlib")
+    x = images(3)
+    figure = layers.RandomFlip().preview([x[0], x[2].numpy()], variants=1)
+    shown = figure.axes[2].images[0].get_array()
+    assert_close(torch.as_tensor(shown), x[2].movedim(0, -1))
+
+
 def test_preview_wants_a_batch():
     with pytest.raises(ValueError, match="batch of images"):
         preview(layers.RandomFlip(), torch.rand(3, 4, 4))
