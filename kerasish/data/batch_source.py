@@ -67,6 +67,7 @@ class Part(BatchSource):
     def __init__(self, source: BatchSource, rows: Sequence[int]) -> None:
         self.source, self.rows = source, rows
         self.runs_ahead = source.runs_ahead
+        self.holds_pixels = getattr(source, "holds_pixels", False)
 
     def __len__(self) -> int:
         return len(self.rows)
