@@ -2,10 +2,11 @@
 
     python augment.py
 
-The handwritten digits that ship with the package are written as a folder of JPEG files and packed into one
-file. Five small networks learn from five images of each class as they are, five more from images that are
-turned, moved and stretched at random. You will see the accuracy of both on 500 other images, and a picture
-of what the networks were shown (augment.png). About half a minute on a CPU.
+The handwritten digits that ship with the package are written as a folder of JPEG files and packed
+into one file. Six small networks learn from five images of each class as they are, six more from
+images that are turned, moved and stretched at random. You will see the accuracy of both on 500
+other images, and a picture of what the networks were shown (augment.png). About half a minute on a
+CPU.
 """
 
 import statistics
@@ -94,9 +95,7 @@ def main():
             gains.append(augmented - plain)
             print(f"seed {seed}:  as they are {plain:.3f}   augmented {augmented:.3f}")
     mean, spread = statistics.mean(gains), statistics.stdev(gains)
-    print(
-        f"Augmentation gained {mean:+.3f} ± {spread:.3f} (mean and standard deviation of {SEEDS})"
-    )
+    print(f"Augmentation gained {mean:+.3f} ± {spread:.3f} (mean and deviation of {SEEDS} seeds)")
     assert mean > 0
 
 
