@@ -38,6 +38,44 @@ def test_list_takes_patterns_and_is_sorted():
     assert applications.list("vgg*bn") == ["VGG11BN", "VGG13BN", "VGG16BN", "VGG19BN"]
 
 
+def test_table_tells_what_is_published():
+    table = applications.table("resnet50*", sort="parameters")
+
+    want = torchvision.models.ResNet50_Weights.DEFAULT.meta
+    assert [(e.name, e.parameters, e.top1, e.size, e.source) for e in table] == [
+        (
+            "ResNet50",
+            want["num_params"],
+            want["_metrics"]["ImageNet-1K"]["acc@1"],
+            224,
+            "torchvision",
+        ),
+        ("ResNet50V2", 25_613_800, 76.0, 224, "keras"),
+    ]
+    assert repr(table).splitlines()[2].split() == [
+        "ResNet50V2",
+        "25,613,800",
+        "76.0",
+        "224",
+        "keras",
+    ]
+    assert table._repr_html_().count("<tr>") == 3
+
+
+def test_table_has_all_networks_and_becomes_a_frame():
+    pandas = pytest.importorskip("pandas")
+    table = applications.table(sort="top1")
+
+    frame = table.to_frame()
+
+    assert isinstance(frame, pandas.DataFrame)
+    assert sorted(frame.index) == applications.list()
+    assert frame.top1.is_monotonic_increasing
+    assert applications.table("nothing*").to_frame().shape == (0, 4)
+    with pytest.raises(ValueError, match=r"`sort` is one of .* did you mean 'top1'"):
+        applications.table(sort="top")
+
+
 @pytest.mark.parametrize("name", ["ResNet50", "resnet50", "RESNET_50"])
 def test_get_ignores_case_and_underscores(name):
     assert applications.get(name) is applications.ResNet50

@@ -4,6 +4,7 @@
 
     model = applications.ResNet50(classes=5)
     applications.list("*resnet*")
+    applications.table("*resnet*", sort="top1")
 
     applications.classics.CIFARResNet(110)
 
@@ -24,8 +25,9 @@ from kerasish.applications.catalogue import get, list
 from kerasish.applications.catalogue import hint as _hint
 from kerasish.applications.modules import provide as _provide
 from kerasish.applications.preprocessing import ImagePreprocessing
+from kerasish.applications.table import table
 
-__all__ = ["Application", "Backbone", "ImagePreprocessing", "classics", "get", "list"]
+__all__ = ["Application", "Backbone", "ImagePreprocessing", "classics", "get", "list", "table"]
 
 _FILES = {"imagenet_utils", *_LAYERED.values()}
 
