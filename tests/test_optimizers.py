@@ -337,6 +337,21 @@ def test_every_optimizer_goes_on_from_its_saved_state(name):
     assert other.iterations == 8
 
 
+@pytest.mark.parametrize("dead", ["a row", "a column", "everything"])
+@pytest.mark.parametrize("name", sorted(optimizers.lookup.NAMES))
+def test_units_without_a_gradient_stay_finite(name, dead):
+    weight, bias = nn.Parameter(torch.ones(3, 4)), nn.Parameter(torch.ones(3))
+    optimizer = optimizers.get(name).bind([("weight", weight), ("bias", bias)])
+    for _ in range(3):
+        weight.grad, bias.grad = torch.ones(3, 4), torch.ones(3)
+        part = {"a row": 0, "a column": (slice(None), 0), "everything": slice(None)}[dead]
+        weight.grad[part] = bias.grad[0] = 0
+        optimizer.update()
+
+    assert torch.isfinite(weight).all()
+    assert torch.isfinite(bias).all()
+
+
 @pytest.mark.parametrize("name", sorted(optimizers.lookup.NAMES))
 def test_every_optimizer_lowers_a_quadratic_in_double_precision(name):
     net = make_net(dtype=torch.float64)

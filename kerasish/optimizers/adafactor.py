@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Unpack
 
 import torch
@@ -53,7 +54,9 @@ class Adafactor(Optimizer):
         return torch.optim.Adafactor(
             groups,
             beta2_decay=self.beta_2_decay,
-            eps=(self.epsilon_1, self.epsilon_2),
+            # torch bounds the mean square by the square of its epsilon, which for 1e-30 is zero:
+            # units without a gradient would become NaN.
+            eps=(math.sqrt(self.epsilon_1), self.epsilon_2),
             d=self.clip_threshold,
             foreach=True if fast else None,
         )
