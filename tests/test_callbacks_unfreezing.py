@@ -124,6 +124,18 @@ def test_rates_by_stage_and_schedules_hold_for_what_thaws():
     assert float(model.optimizer.learning_rate) == pytest.approx(0.1 * 0.5**6)
 
 
+def test_several_optimizers_each_take_up_their_part():
+    parts = optimizers.OptimizerMap(optimizers.SGD(0.1), {"head/.*": optimizers.Adam()})
+    model, watch = made(optimizers.MultiOptimizer(parts)), Watch()
+    watch.on_epoch_end = lambda epoch, logs=None: watch.states.append(
+        copy.deepcopy(watch.model.state_dict())
+    )
+    fit(model, 2, GradualUnfreezing(), watch)
+
+    first, second = (state["three.linear.weight"] for state in watch.states)
+    assert not torch.equal(first, second)
+
+
 def test_penalties_of_what_thaws_count_from_then_on():
     def build():
         kerasish.config.set_random_seed(0)

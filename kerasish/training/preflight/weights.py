@@ -79,8 +79,11 @@ def _check_rate(subject: Subject, optimizer: Optimizer) -> None:
     given = given.func if isinstance(given, functools.partial) else given
     name = (given if isinstance(given, type) else type(given)).__name__
     limits = dict.fromkeys(_SIGN_LIKE, _SIGN_LIKE_LIMIT) | {"sgd": _SGD_LIMIT}
-    limit, rate = limits.get(name.lower()), float(optimizer.learning_rate)
-    if limit is not None and rate > limit:
+    limit = limits.get(name.lower())
+    if limit is None:
+        return  # one of several optimizers, too, which has no single rate
+    rate = float(optimizer.learning_rate)
+    if rate > limit:
         usual = "0.001" if limit == _SIGN_LIKE_LIMIT else "0.01 to 0.1"
         subject.report.advise(
             "K136",
