@@ -147,3 +147,6 @@ class WeightView(Variable):
     def like_me(self, tensor: Tensor) -> Variable:  # type: ignore[override]
         """A copy is a variable of its own."""
         return Variable.of(tensor, self._label, path=self._path, trainable=self.requires_grad)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.like_me(self.detach()).__reduce_ex__(protocol)

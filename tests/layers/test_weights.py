@@ -96,6 +96,18 @@ def test_attributes_are_no_parameters_of_a_module_that_keeps_them():
     assert not isinstance(layer.kernel, nn.Parameter)
 
 
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda w: pickle.loads(pickle.dumps(w))])
+def test_a_copy_of_an_attribute_is_a_variable_of_its_own(again):
+    layer = built(lambda: layers.Dense(3), (2, 4))
+    before = layer.get_weights()[0]
+
+    copied = again(layer.kernel)
+    copied.assign(np.zeros((4, 3)))
+
+    assert (copied.name, copied.path) == ("kernel", layer.kernel.path)
+    np.testing.assert_array_equal(layer.get_weights()[0], before)
+
+
 def test_another_layer_may_share_a_kernel_even_when_compiled():
     class Tied(layers.Layer):
         def __init__(self):
