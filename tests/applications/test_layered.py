@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 import kerasish
-from kerasish import applications
+from kerasish import applications, layers, transfer
 from kerasish.applications import catalogue
 from kerasish.applications.keras_files import layers_as_keras
 from kerasish.applications.layered import Layered, Published
@@ -90,7 +90,8 @@ def test_keras_files_give_keras_numbers_in_both_formats(name, tmp_path):
     model.save_weights(tmp_path / "w.weights.h5")
     write_older_file(model, tmp_path / "old.h5")
 
-    for form, file in [("channels_first", "w.weights.h5"), ("channels_last", "old.h5")]:
+    cases = [("channels_last", "old.h5"), ("channels_first", "w.weights.h5")]
+    for form, file in cases[: 1 if name in LARGE else 2]:
         kerasish.config.set_image_data_format(form)
         mine = ours(name, weights=tmp_path / file, classifier_activation=None)
         assert_close(mine.predict(arranged(x), verbose=0), want, rtol=1e-4, atol=1e-5)
@@ -157,6 +158,9 @@ def test_nasnets_cells_give_keras_numbers(skip_reduction, tmp_path):
     x = images(64)
     assert mine.count_params() == model.count_params()
     assert_close(mine.predict(arranged(x), verbose=0), model.predict(x, verbose=0))
+    # Older files tell layers by these places.
+    places = [layer.name for layer in layers_as_keras(mine) if layer.own_weights()]
+    assert places[:-1] == [layer.name for layer in model.layers if layer.weights][:-1]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +227,19 @@ def test_a_layered_network_fits_freezes_saves_and_comes_back(tmp_path):
     assert_close(model.get_layer("conv_pw_13").get_weights()[0], before, rtol=0, atol=0)
     assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=0)
     assert again.class_names == ["a", "b", "c"]
+
+
+def test_parts_of_a_layered_network_are_at_hand():
+    image = kerasish.Input((3, 32, 32))
+    halved = layers.Rescaling(0.5)(image)
+    model = ours("ResNet50V2", input_tensor=halved, input_shape=None, include_top=False)
+    part = kerasish.Model(model.input, model.get_layer("conv3_block4_out").output)
+    whole = transfer.TransferModel("MobileNet", classes=2, weights=None, input_shape=(3, 32, 32))
+
+    assert model.input is image
+    assert part.output_shape == (None, 512, 2, 2)
+    assert whole.output_shape == (None, 2)
+    assert whole.freeze_point == "conv_pw_13"
 
 
 def test_state_dicts_of_the_model_serve_as_weights(tmp_path):
