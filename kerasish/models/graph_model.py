@@ -223,7 +223,7 @@ class GraphModel(Model):
         if len(inputs) == 1 and (x.dtype is want or _is_wide_enough(x, want)):
             return inputs
         return [
-            x if x.dtype is want or _is_wide_enough(x, want) else x.to(want)
+            x if x.dtype is want or _is_wide_enough(x, want) else _cast(x, want, self.name)
             for x, want in zip(inputs, self._input_dtypes, strict=True)
         ]
 
@@ -411,6 +411,16 @@ def _is_wide_enough(x: Any, want: torch.dtype) -> bool:
     if x.dtype.itemsize >= want.itemsize:
         return True
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
+
+
+def _cast(x: Any, want: torch.dtype, name: str) -> Any:
+    if x.dtype.is_complex and not want.is_complex:
+        raise ValueError(
+            f'Model "{name}" takes {str(want)[6:]}, got complex numbers of shape '
+            f"{tuple(x.shape)}, whose imaginary part would be lost. Pass abs(x), or real and "
+            "imaginary parts as two channels."
+        )
+    return x.to(want)
 
 
 def _with_rank(x: Any, reference: SymbolicTensor) -> Any:

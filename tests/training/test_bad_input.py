@@ -368,3 +368,13 @@ def test_numpy_integers_are_integers():
     )
 
     assert len(history.history["loss"]) == 2
+
+
+@pytest.mark.parametrize("call", ["fit", "predict", "__call__"])
+def test_complex_inputs_do_not_lose_their_imaginary_part(call):
+    model = kerasish.Sequential([kerasish.layers.Input((4,)), kerasish.layers.Dense(1)], name="net")
+    model.compile("sgd", "mse")
+    x = torch.ones(3, 4, dtype=torch.complex64)
+    arguments = (x, torch.ones(3, 1)) if call == "fit" else (x,)
+    with pytest.raises(ValueError, match=r'"net" takes float32, got complex.*two channels'):
+        getattr(model, call)(*arguments)
