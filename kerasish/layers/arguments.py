@@ -44,6 +44,23 @@ def constructor_signature(cls: type) -> Signature:
     return Signature(sorted(found.values(), key=lambda parameter: parameter.kind) + rest)
 
 
+def check_places(cls: type, count: int) -> None:
+    """Make sure that so many arguments can be given by place.
+
+    Raises:
+        TypeError: If fewer can; it names those that must be given by name.
+    """
+    parameters = constructor_signature(cls).parameters.values()
+    by_place = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if count > len(by_place) and by_name and not takes_any:
+        raise TypeError(
+            f"{cls.__name__} takes {len(by_place)} arguments by place ({', '.join(by_place)}), got "
+            f"{count}. Give the others by name: {', '.join(by_name)}."
+        )
+
+
 class ShownSignature:
     """Lets `inspect.signature(SomeLayer)`, and with it notebooks, show all arguments."""
 

@@ -25,7 +25,7 @@ from kerasish.graph.symbolic import (
     symbolic_input,
     symbolic_leaves,
 )
-from kerasish.layers.arguments import ShownSignature, constructor_signature
+from kerasish.layers.arguments import ShownSignature, check_places, constructor_signature
 from kerasish.layers.holder import WeightHolder
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
@@ -87,6 +87,8 @@ class Layer(WeightHolder):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keep the constructor's arguments, for `get_config`."""
+        if len(args) > 3:
+            check_places(cls, len(args))
         self = super().__new__(cls)
         # Before nn.Module.__init__, whose attribute rules do not hold yet.
         object.__setattr__(self, "_init_arguments", (args, kwargs))

@@ -33,6 +33,14 @@ def test_each_layer_shows_its_own_kind_of_option_only():
         layers.GRUCell(3, stateful=True)
 
 
+def test_too_many_arguments_by_place_say_which_go_by_name():
+    layer = layers.LSTM(3, "tanh", "sigmoid", False)
+
+    assert not layer.use_bias
+    with pytest.raises(TypeError, match=r"LSTM takes 4 .* got 5.*by name: .*kernel_initializer"):
+        layers.LSTM(3, "tanh", "sigmoid", True, "he_normal")
+
+
 def test_the_types_for_editors_are_the_options_that_there_are():
     shown = set(arguments(layers.LSTM)) - {"units", "activation", "recurrent_activation"}
     shown -= {"use_bias", "unit_forget_bias", "kwargs"}
