@@ -298,6 +298,26 @@ def test_features_come_from_raw_images_too(files):
     assert_close(from_files, kerasish.transfer.extract_features(model, ready)["features"])
 
 
+def test_batches_of_a_stream_may_differ_in_size_and_axis_order():
+    model = small()
+    sizes = [(32, 32), (40, 52), (30, 64)]
+    batches = [pictures(2, size, seed=seed) for seed, size in enumerate(sizes)]
+    batches[0] = np.ascontiguousarray(batches[0].transpose(0, 3, 1, 2))
+
+    got = model.predict(iter(batches), verbose=0)
+
+    assert_close(got, np.concatenate([predict(model, batch) for batch in batches]))
+
+
+def test_single_batches_are_made_ready_too():
+    model = small()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = pictures(), np.array([0, 1, 2, 0])
+
+    assert_close(model.predict_on_batch(x), predict(model, x))
+    assert_close(model.test_on_batch(x, y), model.evaluate(x, y, verbose=0))
+
+
 def test_paths_are_evaluated_and_validated_on(files):
     model = small()
     model.compile("sgd", "sparse_categorical_crossentropy")

@@ -25,7 +25,13 @@ def about(model: Any) -> dict[str, Any]:
 
 
 def restore(model: Any, document: dict[str, Any] | None, custom_objects: Any = None) -> None:
-    """Give a model the bundle that `about` described."""
+    """Give a model the bundle that `about` described.
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    if not isinstance(document or {}, dict):
+        raise ValueError(f"The file is damaged: what it tells about the model is {document!r:.80}.")
     for key, value in (document or {}).items():
         if key in ("preprocessing", "class_names", "freeze_point"):
             setattr(model, key, deserialize(value, custom_objects))

@@ -359,7 +359,13 @@ def freeze_parts(
         model: A model of the same architecture.
         parts: The names.
         renamed: From a name in the list to the model's.
+
+    Raises:
+        ValueError: If it is no such list.
     """
+    kinds = ("parameters", "layers", "statistics")
+    if not isinstance(parts, dict) or not all(isinstance(parts.get(kind), list) for kind in kinds):
+        raise ValueError("The file is damaged: its list of what is frozen is none.")
     names = {kind: {renamed(name) for name in listed} for kind, listed in parts.items()}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in names["parameters"])

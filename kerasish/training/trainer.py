@@ -102,8 +102,8 @@ class Trainer(BatchMethods):
             accumulate_steps: Batches whose gradients make one update, as one big batch would.
             clip_norm: The largest norm of all gradients together.
             lr_multipliers: A factor on the learning rate by glob pattern over parameter names, such
-                as `{"backbone.*": 0.1}`; `"discriminative"` gives the last stage of a built model a
-                tenth of the rate and all others a hundredth.
+                as `{"backbone.*": 0.1}`; `"discriminative"` gives the head of a built model a tenth
+                of the rate and all stages before it a hundredth; see `transfer.discriminative`.
             data_parallel: `"ddp"` trains in all processes that `torchrun` started: each takes its
                 part of the rows of `fit` and `evaluate`, `batch_size` of them at a time, so that
                 two processes with half the batch size end with the weights of one with the whole.
@@ -662,7 +662,9 @@ def fit_inputs(model: Any, feed: Feed) -> None:
     if feed.holds_pixels and hasattr(images, "arrange"):
         feed.prepare(lambda x, y, weight: (images(images.arrange(x)), y, weight))
     x = feed.peek()[0]
-    if adjust(x) is not x:
+    # The images of a stream may have other sizes in every batch.
+    varies = hasattr(images, "arrange") and not isinstance(feed, ArrayFeed)
+    if adjust(x) is not x or (varies and getattr(x, "dtype", None) is torch.uint8):
         feed.prepare(lambda x, y, weight: (adjust(x), y, weight))
 
 

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import kerasish
 from kerasish import layers
+from kerasish.saving.archive import read_archive, write_archive
 
 
 def made(units=3, activation="softmax"):
@@ -54,6 +55,18 @@ def test_class_names_and_freeze_point_are_in_the_file(tmp_path):
 
     assert again.class_names == ["x", "y", "z"]
     assert again.freeze_point == "dense"
+
+
+@pytest.mark.parametrize("name", ["about", "frozen"])
+@pytest.mark.parametrize("value", [["x"], "text", 3], ids=str)
+def test_a_file_whose_bundle_was_altered_is_refused(name, value, tmp_path):
+    made().save(tmp_path / "m.kerasish")
+    archive = read_archive(tmp_path / "m.kerasish")
+    documents = {**archive.documents, name: value}
+    write_archive(tmp_path / "m.kerasish", documents, archive.tensors)
+
+    with pytest.raises(ValueError, match="The file is damaged"):
+        kerasish.load_model(tmp_path / "m.kerasish")
 
 
 def test_predictions_are_decoded_best_first():
@@ -124,4 +137,4 @@ def test_models_may_call_a_layer_of_theirs_preprocessing():
     assert graph.predict(x, verbose=0).shape == (2, 3)
     assert graph.preprocessing(torch.ones(1)) == 2
     with pytest.raises(TypeError, match="expected an object such as"):
-        graph.preprocessing = len
+        made().preprocessing = len
