@@ -190,7 +190,7 @@ class FrozenCache:
     def _saving(self, collector: Collector, uses: int) -> float:
         """Seconds that features save, roughly."""
         batches = self.passes.num_batches or 0
-        made = -(-collector.rows // collector.size) + 4  # and those of the trial
+        made = -(-collector.rows // collector.size) + 2  # and those of the trial
         return collector.seconds * (uses * batches - made)
 
 

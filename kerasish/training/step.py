@@ -278,6 +278,8 @@ def make_test_step(plan: StepPlan) -> Step:
     forward = plan.rest or model.shortest_forward()
 
     def plain_step(x: Any, y: Any, weight: Any) -> Kept:
+        if added_losses.any:
+            model.clear_losses()
         y_pred = forward(x)
         loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
         if added_losses.any:
