@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from kerasish import layers, utils
 from kerasish.layers.augmentation import sample_context
+from kerasish.utils import images as utils_images
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -133,6 +134,28 @@ def test_own_sizes_need_layers_that_make_them_alike(photos):
         next(iter(load(photos, image_size=None)))
     sizes = {tuple(x.shape[1:]) for x, _ in load(photos, image_size=None, batch_size=None)}
     assert sizes == set(SIZES)
+
+
+@pytest.mark.parametrize("color_mode", ["rgb", "grayscale"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("crop", [False, True], ids=["squeezed", "cropped"])
+def test_resizing_is_that_of_pil_up_to_rounding(photos, color_mode, interpolation, crop):
+    options = {"interpolation": interpolation, "crop_to_aspect_ratio": crop}
+    batches = load(
+        photos, image_size=(24, 30), color_mode=color_mode, shuffle=False, dtype="uint8", **options
+    )
+
+    x = next(iter(batches))[0]
+
+    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    for image, path in zip(x, batches.file_paths, strict=True):
+        pil = Image.open(path).convert({"rgb": "RGB", "grayscale": "L"}[color_mode])
+        pil = pil.crop(utils_images.centre_box(pil.size, (30, 24))) if crop else pil
+        expected = np.array(pil.resize((30, 24), filters[interpolation]))
+        expected = torch.from_numpy(expected.reshape(24, 30, -1)).permute(2, 0, 1)
+        # Gray levels come from the file itself, not from colours.
+        most = 1 if color_mode == "rgb" else 4
+        assert (image.int() - expected.int()).abs().max() <= most
 
 
 def test_number_type_and_axis_order_are_as_asked(photos):

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,26 @@ class ImageFile:
                 pass
         array = np.array(open_image(self.path).convert(_PIL_MODES[self.channels]))
         return torch.from_numpy(array.reshape(*array.shape[:2], self.channels))
+
+
+def resize_pixels(pixels: Tensor, size: Sequence[int], mode: str = "bilinear") -> Tensor:
+    """An image of another size; shrinking averages over pixels.
+
+    Shapes:
+        pixels: uint8 `(height, width, channels)`
+        output: the same with the new height and width
+
+    Args:
+        pixels: The image.
+        size: Height and width.
+        mode: `"bilinear"` or `"bicubic"`.
+    """
+    if tuple(pixels.shape[:2]) == tuple(size):
+        return pixels
+    # The axis of the batch comes first, since kernels tell the order by its stride too.
+    x = pixels.contiguous()[None].permute(0, 3, 1, 2)
+    y = torch.nn.functional.interpolate(x, list(size), mode=mode, antialias=True)
+    return y[0].permute(1, 2, 0)
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from torch import Tensor
 from kerasish.callbacks.progress_line import Status
 from kerasish.callbacks.screens import PlainScreen, screen_for
 from kerasish.data.folder_index import FolderIndex, index_folder
-from kerasish.data.image_files import CHANNELS, IMAGE_ENDINGS, ImageFile
+from kerasish.data.image_files import CHANNELS, IMAGE_ENDINGS, ImageFile, resize_pixels
 from kerasish.data.pack_part import PartFile, Row
 from kerasish.data.packed import PackedImages, PackedIndex, open_packed
 from kerasish.data.threads import image_threads, in_order
@@ -194,12 +194,7 @@ def with_short_side(pixels: Tensor, length: int) -> Tensor:
     """
     height, width = pixels.shape[:2]
     short = min(height, width)
-    if short == length:
-        return pixels
-    size = [length * height // short, length * width // short]
-    x = pixels[None].permute(0, 3, 1, 2)  # whose batch axis has the stride that kernels look at
-    y = torch.nn.functional.interpolate(x, size, mode="bilinear", antialias=True)
-    return y[0].permute(1, 2, 0)
+    return resize_pixels(pixels, (length * height // short, length * width // short))
 
 
 def _packed_index(

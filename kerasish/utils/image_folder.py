@@ -14,7 +14,13 @@ import torch
 
 from kerasish import config
 from kerasish.data.folder_index import index_folder
-from kerasish.data.image_files import CHANNELS, IMAGE_ENDINGS, ImageFile, open_image
+from kerasish.data.image_files import (
+    CHANNELS,
+    IMAGE_ENDINGS,
+    ImageFile,
+    open_image,
+    resize_pixels,
+)
 from kerasish.data.image_source import ImageSource
 from kerasish.describe import describe
 from kerasish.layers.augmentation.picture_batches import Picture, gives_size
@@ -210,6 +216,26 @@ def _check_unused(image_size: Any, interpolation: str, fit: str) -> None:
 
 
 @dataclass(frozen=True)
+class _TorchResizedFile:
+    """An image file resized by torch: as by PIL up to rounding, in a fraction of the time."""
+
+    path: str
+    size: tuple[int, int]
+    channels: int
+    interpolation: str
+    crops: bool
+
+    def pixels(self) -> torch.Tensor:
+        pixels = ImageFile(self.path, self.channels).pixels()
+        if self.crops:
+            height, width = self.size
+            there = pixels.shape[1], pixels.shape[0]
+            left, top, right, bottom = centre_box(there, (width, height))
+            pixels = pixels[top:bottom, left:right]
+        return resize_pixels(pixels, self.size, self.interpolation)
+
+
+@dataclass(frozen=True)
 class _ResizedFile:
     """An image file that is resized by PIL."""
 
@@ -233,10 +259,20 @@ def picture_reader(
         fit: What happens to images of another shape: `"squeeze"`, `"crop"` or `"pad"`.
     """
     as_color_mode(color_mode)
+    as_resample(interpolation)
     if image_size is None:
         return partial(ImageFile, channels=CHANNELS[color_mode])
-    read = image_reader(color_mode, image_size, interpolation, fit)
     height, width = image_size
+    # PIL alone pads, has more filters, and weighs colours with their transparency.
+    if interpolation in ("bilinear", "bicubic") and fit != "pad" and color_mode != "rgba":
+        return partial(
+            _TorchResizedFile,
+            size=(height, width),
+            channels=CHANNELS[color_mode],
+            interpolation=interpolation,
+            crops=fit == "crop",
+        )
+    read = image_reader(color_mode, image_size, interpolation, fit)
     return partial(_ResizedFile, size=(height, width), read=read)
 
 
