@@ -16,10 +16,11 @@ Decoded = list[list[tuple[int, str, float]]]
 
 def about(model: Any) -> dict[str, Any]:
     """The bundle of a model as values that a file can hold; only what there is."""
+    # Layers with a file of their own, such as FeatureSpace, know nothing of these.
     found = {
         "preprocessing": getattr(model, "_preprocessing", None),
-        "class_names": model.class_names,
-        "freeze_point": model.freeze_point,
+        "class_names": getattr(model, "class_names", None),
+        "freeze_point": getattr(model, "freeze_point", None),
     }
     return {key: serialize(value) for key, value in found.items() if value is not None}
 
