@@ -183,6 +183,16 @@ def test_files_that_hold_no_weights_are_refused(content, tmp_path):
         squeezenet(weights=path)
 
 
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.h5", "w.keras"])
+def test_files_of_keras_do_not_fit_torchvisions_networks(name, tmp_path):
+    (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n")
+
+    with pytest.raises(ValueError, match=r"is a file of Keras's.* takes \.pth and \.safetensors"):
+        squeezenet(weights=str(tmp_path / name))
+    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+        squeezenet(weights=name)
+
+
 def test_weights_of_another_network_are_refused(hub):
     with pytest.raises(ValueError, match="`weights` must be one of"):
         squeezenet(weights=torchvision.models.ResNet18_Weights.DEFAULT)

@@ -15,8 +15,6 @@ from torch import nn
 from kerasish.layers.naming import snake_case
 from kerasish.layers.weights import KerasWeight
 
-SUFFIXES = (".h5", ".hdf5", ".keras")
-
 Arrays = list[np.ndarray]
 
 

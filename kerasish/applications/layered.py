@@ -15,8 +15,8 @@ import torch
 from kerasish.applications.application import COMMON, Application
 from kerasish.applications.assembly import HEAD, Frame, furnish, pooled, prepare
 from kerasish.applications.images import imagenet_classes
-from kerasish.applications.keras_files import SUFFIXES, load_keras_weights
-from kerasish.applications.pretrained import fitted_state, read_file
+from kerasish.applications.keras_files import load_keras_weights
+from kerasish.applications.pretrained import OF_KERAS, fitted_state, read_file
 from kerasish.config import image_data_format
 from kerasish.describe import describe, suggest
 from kerasish.layers import Concatenate, Dense, GlobalAveragePooling2D, Rescaling
@@ -196,7 +196,7 @@ class Layered(Application):
             return fetch(self.name, address, digits)
         if isinstance(weights, str) and weights.startswith(("http://", "https://", "file://")):
             return fetch(self.name, weights, None)
-        suffixes = (*SUFFIXES, ".pth", ".pt", ".safetensors")
+        suffixes = (*OF_KERAS, ".pth", ".pt", ".safetensors")
         is_path = isinstance(weights, str) and (weights.endswith(suffixes) or os.sep in weights)
         if is_path or isinstance(weights, os.PathLike):
             if not Path(weights).exists():
@@ -209,7 +209,7 @@ class Layered(Application):
 
     def _load(self, model: Model, path: Path, head: str | None) -> bool:
         """Fill a model from a file; says whether the head came from it, too."""
-        if path.suffix in SUFFIXES:
+        if path.suffix in OF_KERAS:
             return load_keras_weights(model, path, head, self.name)
         own = model.state_dict()
         state, has_head = fitted_state(self.name, own, read_file(self.name, path), head)

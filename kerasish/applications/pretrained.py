@@ -20,6 +20,8 @@ from kerasish.utils.download import download
 
 State = dict[str, Tensor]
 
+OF_KERAS = (".h5", ".hdf5", ".keras")
+
 _HASHED = re.compile(r"-[a-f0-9]{8,}\.")
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
@@ -56,7 +58,7 @@ def read_weights(name: str, architecture: str, weights: Any) -> State | None:
 
 def _looks_like_a_file(weights: Any) -> bool:
     return isinstance(weights, str) and (
-        weights.endswith((".pth", ".pt", ".safetensors")) or os.sep in weights
+        weights.endswith((".pth", ".pt", ".safetensors", *OF_KERAS)) or os.sep in weights
     )
 
 
@@ -102,6 +104,11 @@ def read_file(name: str, path: Path) -> State:
     """
     if not path.exists():
         raise FileNotFoundError(f"{name}: there is no weights file {path}.")
+    if path.suffix in OF_KERAS:
+        raise ValueError(
+            f"{name}: {path} is a file of Keras's, whose network of this name is another one; this "
+            "is torchvision's or timm's and takes .pth and .safetensors files."
+        )
     if path.suffix == ".safetensors":
         return read_tensors(path)
     try:
