@@ -22,7 +22,7 @@ from kerasish.callbacks.screens import PlainScreen, screen_for
 from kerasish.data.folder_index import FolderIndex, index_folder
 from kerasish.data.image_files import CHANNELS, IMAGE_ENDINGS, ImageFile, resize_pixels
 from kerasish.data.pack_part import PartFile, Row
-from kerasish.data.packed import PackedImages, PackedIndex, open_packed
+from kerasish.data.packed import PackedImages, PackedIndex, encode_paths, open_packed
 from kerasish.data.threads import image_threads, in_order
 from kerasish.describe import count_of, describe, suggest
 from kerasish.saving.files import ArchiveError
@@ -214,7 +214,7 @@ def _packed_index(
         widths=widths,
         labels=torch.tensor([labels[i] for i in kept]),
         checksums=torch.tensor([rows[i].checksum for i in kept]),
-        paths=[names[i] for i in kept],
+        paths=encode_paths([names[i] for i in kept]),
         channels=settings.channels,
         class_names=index.class_names,
         about={"made_of": made_of, **vars(settings)},

@@ -6,6 +6,7 @@ The file is in the safetensors format: `pixels` holds all images one after the o
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import zlib
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,7 +48,7 @@ class PackedIndex:
         widths: `(images,)`.
         labels: A class number for each; -1 where there are no labels.
         checksums: The CRC-32 of each image's pixels.
-        paths: The files they come from, relative to the folder.
+        paths: The bytes of the paths they come from, as `encode_paths` makes them.
         channels: 1, 3 or 4.
         class_names: The names of the class numbers, or `None`.
         about: What else was written down when packing.
@@ -57,16 +59,14 @@ class PackedIndex:
     widths: Tensor
     labels: Tensor
     checksums: Tensor
-    paths: list[str]
+    paths: Tensor
     channels: int
     class_names: list[str] | None
     about: dict[str, Any]
 
     def tensors(self) -> dict[str, Tensor]:
         """The small tensors as they are stored."""
-        text = bytearray("\0".join(self.paths).encode("utf-8", "surrogateescape"))
-        values = {**vars(self), "paths": torch.frombuffer(text, dtype=torch.uint8)}
-        return {name: values[name].to(kind) for name, kind in INDEX_TYPES.items()}
+        return {name: getattr(self, name).to(kind) for name, kind in INDEX_TYPES.items()}
 
     def metadata(self) -> dict[str, str]:
         """What is stored in the file's header."""
@@ -78,6 +78,17 @@ class PackedIndex:
             "about": json.dumps(self.about),
             "index_crc32": f"{checksum_of_index(self.tensors()):08x}",
         }
+
+
+def encode_paths(paths: Sequence[str]) -> Tensor:
+    """Paths as bytes in one tensor."""
+    text = bytearray("\0".join(paths).encode("utf-8", "surrogateescape"))
+    return torch.frombuffer(text, dtype=torch.uint8)
+
+
+def decode_paths(text: Tensor) -> list[str]:
+    """The way back."""
+    return text.numpy().tobytes().decode("utf-8", "surrogateescape").split("\0")
 
 
 def checksum_of_index(tensors: Mapping[str, Tensor]) -> int:
@@ -121,7 +132,6 @@ class PackedImages(ImageSource):
 
     Attributes:
         class_names: The names of the class numbers, or `None`.
-        paths: The files that the images were packed from, relative to their folder.
         about: The settings of packing.
         labels: `(images,)` int64, or `None`.
         heights: `(images,)`.
@@ -133,38 +143,46 @@ class PackedImages(ImageSource):
         pixels: Tensor,
         index: PackedIndex,
         path: Path,
-        rows: Sequence[int] | None = None,
+        rows: Sequence[int] | np.ndarray | None = None,
         **options: Any,
     ) -> None:
         self._pixels, self._index, self.path, self._options = pixels, index, path, options
         self.class_names, self.about = index.class_names, index.about
-        self._rows = list(range(len(index.heights))) if rows is None else [int(r) for r in rows]
+        count = len(index.heights)
+        self._rows = np.arange(count) if rows is None else np.asarray(rows, dtype=np.int64)
+        # Arrays, since a million Python numbers for each worker process would be a burden.
+        self._begins = index.offsets.numpy()[self._rows]
         self.heights, self.widths = index.heights[self._rows], index.widths[self._rows]
-        self.paths = [index.paths[row] for row in self._rows]
-        sizes = zip(self.heights.tolist(), self.widths.tolist(), strict=True)
-        self._places = list(zip(index.offsets[self._rows].tolist(), sizes, strict=True))
+        self._sides = torch.stack([self.heights, self.widths], -1).numpy()
         labels = None if self.class_names is None else index.labels[self._rows]
         super().__init__(labels, **options)
+
+    @functools.cached_property
+    def paths(self) -> list[str]:
+        """The files that the images were packed from, relative to their folder."""
+        paths = decode_paths(self._index.paths)
+        return [paths[row] for row in self._rows]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def number(self, index: int) -> int:
         """An image's place in the file, which stands for it when something is drawn for it."""
-        return self._rows[index]
+        return int(self._rows[index])
 
-    def select(self, rows: Sequence[int], **options: Any) -> PackedImages:
+    def select(self, rows: Any, **options: Any) -> PackedImages:
         """Some of the images, in this order, on the same memory map.
 
         Args:
-            rows: Their numbers in this data set, such as the `indices` of a torch `Subset`.
+            rows: Their numbers in this data set, such as the `indices` of a torch `Subset`; or True
+                or False for each image.
             **options: Those of `open_packed` that are to differ, such as `training=False`.
 
         Example:
             >>> train, rest = split_dataset(photos, 0.9, shuffle=True)  # doctest: +SKIP
             >>> validation = photos.select(rest.indices, training=False)  # doctest: +SKIP
         """
-        chosen = [self._rows[row] for row in rows]
+        chosen = self._rows[np.asarray(rows)] if len(rows) else self._rows[:0]
         options = {**self._options, **options}
         return PackedImages(self._pixels, self._index, self.path, chosen, **options)
 
@@ -174,8 +192,9 @@ class PackedImages(ImageSource):
 
     def picture(self, index: int) -> MappedImage:
         """An image where it lies in the map."""
-        begin, size = self._places[index]
-        return MappedImage(self._pixels, begin, size, self._index.channels)
+        height, width = self._sides[index].tolist()
+        begin, channels = int(self._begins[index]), self._index.channels
+        return MappedImage(self._pixels, begin, (height, width), channels)
 
     def verify(self) -> None:
         """Read every pixel and compare checksums.
@@ -245,7 +264,7 @@ def open_packed(
 
 
 def _open_again(
-    path: Path, rows: list[int], options: dict[str, Any], epoch: int | None
+    path: Path, rows: np.ndarray, options: dict[str, Any], epoch: int | None
 ) -> PackedImages:
     dataset = PackedImages(*read_packed(path), path, rows, **options)
     dataset.set_epoch(epoch)
@@ -288,10 +307,8 @@ def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
 def _checked(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> PackedIndex:
     if f"{checksum_of_index(tensors):08x}" != metadata["index_crc32"]:
         raise ArchiveError(f"Cannot read {path}: its index is damaged. Pack the folder again.")
-    text = tensors.pop("paths").numpy().tobytes().decode("utf-8", "surrogateescape")
     return PackedIndex(
         **tensors,
-        paths=text.split("\0") if text else [],
         channels=int(metadata["channels"]),
         class_names=json.loads(metadata["class_names"]),
         about=json.loads(metadata["about"]),

@@ -399,6 +399,7 @@ def test_selected_images_are_what_they_are_in_the_whole(packed):
     assert torch.equal(part.batch([0, 1], 2)[0], whole.batch([4, 1], 2)[0])
     assert part.labels.tolist() == [1, 0]
     assert part.paths == [whole.paths[4], whole.paths[1]]
+    assert packed.select(packed.labels == 1).paths == packed.paths[3:]
     validation = part.select([1], training=False)
     middle = layers.RandomShortSide((20, 36), 16).eval()(packed[1][0])
     assert torch.equal(validation[0][0], middle)
