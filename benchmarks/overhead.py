@@ -96,7 +96,7 @@ def compare(name: str, hand: Callable, ours: Callable, rounds: int, steps: int) 
     low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
     microseconds = [statistics.median(t) / steps * 1e6 for t in (hands, ourses)]
     print(
-        f"{name:34}  {statistics.median(ratios):5.2f}  ({low:.2f}-{high:.2f})   "
+        f"{name:42}  {statistics.median(ratios):5.2f}  ({low:.2f}-{high:.2f})   "
         f"hand {microseconds[0]:8.1f} us   kerasish {microseconds[1]:8.1f} us a step"
     )
 
@@ -108,17 +108,18 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    for sizes, batch, rows in (([16, 32, 32, 4], 32, 4096), ([784, 128, 10], 128, 8192)):
-        net, model = make_pair(sizes)
-        x, y = torch.randn(rows, sizes[0]), torch.randint(0, sizes[-1], (rows,))
-        label = "-".join(map(str, sizes))
-        compare(
-            f"fit {label}, batch {batch}",
-            lambda: hand_fit(net, x, y, batch, 4),  # noqa: B023
-            lambda: model.fit(x, y, batch, 4, verbose=0),  # noqa: B023
-            rounds,
-            4 * (rows // batch),
-        )
+    for sizes, batch in (([16, 32, 32, 4], 32), ([784, 128, 10], 128)):
+        for steps in (64, 512):  # of an epoch: a short one shows what a fit and an epoch cost
+            net, model = make_pair(sizes)
+            rows = steps * batch
+            x, y = torch.randn(rows, sizes[0]), torch.randint(0, sizes[-1], (rows,))
+            compare(
+                f"fit {'-'.join(map(str, sizes))}, batch {batch}, {steps} steps",
+                lambda: hand_fit(net, x, y, batch, 4),  # noqa: B023
+                lambda: model.fit(x, y, batch, 4, verbose=0),  # noqa: B023
+                rounds,
+                4 * steps,
+            )
     net, model = make_pair([16, 32, 32, 4])
     for batch, rows in ((32, 8192), (1024, 262144)):
         x, y = torch.randn(rows, 16), torch.randint(0, 4, (rows,))
