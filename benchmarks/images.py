@@ -198,11 +198,10 @@ def contenders(folder: Path, packed: Path, paths: list[Path], size: int) -> dict
                 data, batch_size=size, shuffle=True, num_workers=workers
             )
     for threads in (1, 2):
-        found[f"kerasish, JPEG files, threads={threads}"] = lambda threads=threads: (
-            kerasish.utils.image_dataset_from_directory(
-                folder, batch_size=size, augment=recipe(), threads=threads, verbose=False
-            )
+        files = kerasish.utils.image_dataset_from_directory(
+            folder, batch_size=size, augment=recipe(), threads=threads, verbose=False
         )
+        found[f"kerasish, JPEG files, threads={threads}"] = lambda files=files: files
         kinds = {"short side": None, "crop": layers.RandomCrop(CROP, CROP)}
         for name, first in kinds.items():
             source = kerasish.data.open_packed(packed, recipe(first), threads=threads)
