@@ -51,6 +51,7 @@ def network():
 
 
 def train(model, x, y, rate, epochs):
+    """Train, and return the accuracy on the test images of 5 to 9, in percent."""
     loss = kerasish.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(kerasish.optimizers.Adam(rate), loss, metrics=["accuracy"])
     model.fit(x, y, batch_size=16, epochs=epochs, verbose=0)
