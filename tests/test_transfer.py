@@ -257,6 +257,34 @@ def test_features_go_to_a_file(model, tmp_path):
         np.testing.assert_array_equal(stored["layer1"], features["layer1"])
 
 
+@pytest.mark.parametrize("rows", [5, 12])
+def test_features_are_written_batch_by_batch_to_a_map(model, tmp_path, rows):
+    x, y = torch.as_tensor(images(rows)), torch.arange(rows)
+    file = tmp_path / "f.npy"
+    want = transfer.extract_features(model, x, "layer1")["layer1"]
+
+    loader = DataLoader(TensorDataset(x, y), batch_size=2)
+    features = transfer.extract_features(model, loader, "layer1", file=file)
+
+    assert isinstance(features["layer1"], np.memmap)
+    np.testing.assert_allclose(features["layer1"], want, rtol=1e-5)
+    np.testing.assert_array_equal(np.load(file), features["layer1"])
+    np.testing.assert_array_equal(features["targets"], y)
+    with pytest.raises(ValueError, match="holds one array"):
+        transfer.extract_features(model, x, ["conv1", "layer1"], file=file)
+
+
+def test_a_failed_extraction_leaves_no_file(model, tmp_path):
+    def batches():
+        yield images(2)
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        transfer.extract_features(model, batches(), "layer1", file=tmp_path / "f.npy")
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_extraction_leaves_the_model_as_it_was(model):
     model.train()
     before = {name: t.clone() for name, t in model.state_dict().items()}
@@ -332,6 +360,15 @@ def test_probe_takes_targets_from_a_loader(model):
     scores = transfer.probe(model, DataLoader(data, batch_size=4), layers=["layer1"])
 
     assert list(scores) == ["layer1"]
+
+
+def test_probe_draws_its_result(model, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "probe.png"
+
+    transfer.probe(model, images(10), np.arange(10) % 2, plot=path)
+
+    assert path.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_probe_without_targets_or_rows_is_refused(model):

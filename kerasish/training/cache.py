@@ -108,6 +108,8 @@ class FrozenCache:
         Raises:
             ValueError: If features were asked for and cannot be made.
         """
+        if self._prefix is None and self.wanted == "auto" and not self._has_frozen():
+            return
         if self._state is not None and self._state == self._current_state():
             return
         is_first = self._state is None
@@ -134,10 +136,13 @@ class FrozenCache:
             state += [_numbers_in(module) for module in self._prefix.opened]
         return state
 
+    def _has_frozen(self) -> bool:
+        return not all(parameter.requires_grad for parameter in self.plan.model.parameters())
+
     def _why_not(self) -> str | None:
         """Why there can be no features, whatever they cost."""
         recipe, model = self.plan.recipe, self.plan.model
-        if all(parameter.requires_grad for parameter in model.parameters()):
+        if not self._has_frozen():
             return "nothing is frozen; freeze a part first, such as by model.freeze()"
         if recipe.data_parallel is not None:
             return f"with data_parallel={recipe.data_parallel!r} each process needs the data"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from kerasish.config import image_data_format
-from kerasish.data import make_feed
+from kerasish.data import Feed, make_feed
 from kerasish.describe import describe, suggest
 from kerasish.layers.holder import WeightHolder
 from kerasish.models.freezing import stages
@@ -50,10 +50,12 @@ def extract_features(
             default `"features"` alone, what the last stage gets.
         batch_size: Rows in a batch, 32 by default.
         pooling: `"avg"` or `"max"` over all axes but rows and channels, for maps of features.
-        file: An `.npz` file to write as well; it takes the place of an older one only when whole.
+        file: An `.npz` file to write as well, or for one stage an `.npy` file, which is written
+            batch by batch and whose result is a map of it: features need not fit into memory. It
+            takes the place of an older one only when whole.
 
     Raises:
-        ValueError: If a name is unknown, or a stage did not run.
+        ValueError: If a name is unknown, a stage did not run, or an `.npy` file is to hold several.
 
     Example:
         >>> from kerasish import Input, Sequential, layers
@@ -64,6 +66,12 @@ def extract_features(
     if pooling not in _POOLS:
         raise ValueError(f"extract_features: `pooling` must be one of {_POOLS}, got {pooling!r}.")
     modules = _modules(model, [layers] if isinstance(layers, str) else layers)
+    is_map = file is not None and os.fspath(file).endswith(".npy")
+    if is_map and len(modules) > 1:
+        raise ValueError(
+            f"extract_features: an .npy file holds one array, not those of {[*modules]}; name an "
+            ".npz file, or one stage."
+        )
     first = next(model.parameters(), None)
     recipe = model._recipe or Recipe(
         optimizer=None,  # type: ignore[arg-type]
@@ -73,25 +81,67 @@ def extract_features(
     data = model._open_inputs(data, lazily=True)
     feed = make_feed(data, batch_size=batch_size, device=device, floats=recipe.floats)
     fit_inputs(model, feed)
-    plan = StepPlan(model, recipe, None, device)
-    was_training = model.training
-    model.eval()
-    collected: dict[str, list[np.ndarray]] = {}
-    try:
-        for x, y, _ in Passes(feed, None, restarts=True).next_epoch():
-            found = _run(model, plan.cast(x), modules)
-            for name in modules:
-                array = _array(found[name], pooling, modules[name][0])
-                collected.setdefault(name, []).append(array)
-            if isinstance(y, Tensor):
-                collected.setdefault("targets", []).append(y.cpu().numpy())
-    finally:
-        model.train(was_training)
-    features = {name: np.concatenate(arrays) for name, arrays in collected.items()}
+    batches = _batches(StepPlan(model, recipe, None, device), feed, modules, pooling)
+    if is_map:
+        assert file is not None
+        return _mapped(batches, next(iter(modules)), file)
+    features = _joined(batches)
     if file is not None:
         with replacing(file) as stream:
             np.savez(stream, **features)  # type: ignore[arg-type]
     return features
+
+
+def _batches(
+    plan: StepPlan, feed: Feed, modules: dict[str, tuple[nn.Module, bool]], pooling: str | None
+) -> Iterator[dict[str, np.ndarray]]:
+    """What each batch gives, by name, and its targets."""
+    model = plan.model
+    was_training = model.training
+    model.eval()
+    try:
+        for x, y, _ in Passes(feed, None, restarts=True).next_epoch():
+            found = _run(model, plan.cast(x), modules)
+            arrays = {n: _array(found[n], pooling, modules[n][0]) for n in modules}
+            yield arrays | ({"targets": y.cpu().numpy()} if isinstance(y, Tensor) else {})
+    finally:
+        model.train(was_training)
+
+
+def _joined(batches: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    collected: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        for name, array in batch.items():
+            collected.setdefault(name, []).append(array)
+    return {name: np.concatenate(arrays) for name, arrays in collected.items()}
+
+
+def _mapped(
+    batches: Iterator[dict[str, np.ndarray]], name: str, file: str | os.PathLike
+) -> dict[str, np.ndarray]:
+    """One array, written to an `.npy` file as it comes and mapped from there; and the targets."""
+    rows = 0
+    header: dict[str, Any] = {}
+
+    def written(stream: BinaryIO) -> Iterator[dict[str, np.ndarray]]:
+        nonlocal rows
+        for batch in batches:
+            array = np.ascontiguousarray(batch.pop(name))
+            if not header:
+                descr = np.lib.format.dtype_to_descr(array.dtype)
+                header.update(descr=descr, fortran_order=False, shape=(0, *array.shape[1:]))
+                np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(array.tobytes())
+            rows += len(array)
+            yield batch
+
+    with replacing(file) as stream:
+        others = _joined(written(stream))
+        stream.seek(0)
+        # NumPy leaves room for the number of rows to grow, so that the header keeps its length.
+        header["shape"] = (rows, *header["shape"][1:])
+        np.lib.format.write_array_header_1_0(stream, header)
+    return {name: np.load(file, mmap_mode="r"), **others}
 
 
 class _Enough(BaseException):

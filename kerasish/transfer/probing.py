@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from kerasish.describe import describe
 from kerasish.models.freezing import stages
+from kerasish.report.drawing import new_figure, save_figure
 from kerasish.transfer.features import extract_features
 
 
@@ -24,6 +26,7 @@ def probe(
     penalty: float = 1.0,
     batch_size: int | None = None,
     seed: int = 0,
+    plot: str | Path | None = None,
 ) -> dict[str, float]:
     """The accuracy of a linear classifier on the features of each stage.
 
@@ -41,6 +44,7 @@ def probe(
         penalty: Weighs the squared coefficients.
         batch_size: Rows in a batch, 32 by default.
         seed: Draws the rows.
+        plot: Where to save a picture of the result.
 
     Returns:
         The share of held-out rows that are right, by stage, from generic to specific.
@@ -76,7 +80,21 @@ def probe(
         one_hot = torch.nn.functional.one_hot(labels[learned], len(classes)).double()
         guesses = (z[tested] @ _ridge(z[learned], one_hot, penalty)).argmax(1)
         scores[name] = float((guesses == labels[tested]).double().mean())
+    if plot is not None:
+        _draw(scores, 1 / len(classes), plot)
     return scores
+
+
+def _draw(scores: dict[str, float], chance: float, path: str | Path) -> None:
+    """A bar for each stage, and a line where guessing is."""
+    figure = new_figure(1.5 + 0.8 * len(scores), 3.5)
+    axis = figure.add_subplot()
+    axis.bar(range(len(scores)), list(scores.values()))
+    axis.axhline(chance, color="black", linestyle=":", linewidth=1)
+    axis.set_xticks(range(len(scores)), list(scores), rotation=45, ha="right")
+    axis.set_ylim(0, 1)
+    axis.set_ylabel("accuracy of a linear classifier")
+    save_figure(figure, path)
 
 
 def _ridge(z: Tensor, target: Tensor, penalty: float) -> Tensor:
