@@ -112,7 +112,12 @@ class PictureBatches:
     def is_own(self) -> bool:
         """Whether all layers are of the kinds that draw from no generator but their own."""
         modules = [module for layer in self.layers for module in layer.modules()]
-        return all(isinstance(m, _OWN) and not isinstance(m, TorchTransform) for m in modules)
+        return all(
+            isinstance(m, _OWN)
+            and type(m).__module__.startswith(("kerasish.", "torch.nn."))
+            and not isinstance(m, TorchTransform)
+            for m in modules
+        )
 
     @property
     def holds_pixels(self) -> bool:

@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from kerasish import layers
+from kerasish.layers import augmentation
 from kerasish.layers.augmentation import sample_context
 from kerasish.layers.augmentation.picture_batches import PictureBatches
 
@@ -275,3 +276,46 @@ def test_layers_keep_their_mode():
     assert torch.equal(train(PICTURES, None, range(6), 0), y)
     assert torch.equal(validation(PICTURES, None, range(6), 0), x)
     assert not any(module.training for module in shared.modules())
+
+
+EVERY_LAYER = {
+    "AugMix": {},
+    "AutoAugment": {},
+    "AutoContrast": {},
+    "ContrastLimitedAdaptiveHistogramEqualization": {},
+    "Equalization": {},
+    "RandAugment": {},
+    "RandomColorDegeneration": {"factor": 0.5},
+    "RandomColorJitter": {"brightness_factor": 0.2, "hue_factor": 0.1},
+    "RandomElasticTransform": {},
+    "RandomGaussianBlur": {},
+    "RandomGrayscale": {},
+    "RandomHue": {"factor": 0.2},
+    "RandomInvert": {},
+    "RandomLensDistortion": {},
+    "RandomPerspective": {},
+    "RandomPosterization": {"factor": 4},
+    "RandomSaturation": {"factor": 0.5},
+    "RandomSharpness": {"factor": 0.5},
+    "RandomShear": {"x_factor": 0.2},
+    "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
+    "Solarization": {},
+    "TrivialAugment": {},
+}
+
+
+@pytest.mark.parametrize("name", EVERY_LAYER)
+def test_every_layer_gives_in_threads_what_it_gives_alone(name):
+    from kerasish.data.threads import Threads
+
+    def make():
+        crop = layers.RandomCrop(30, 32, seed=1)
+        return [crop, getattr(augmentation, name)(**EVERY_LAYER[name], seed=2)]
+
+    batch = PictureBatches(make(), True, "channels_first", None, Threads(2).map)
+    x = batch(PICTURES, None, range(6), 3)
+
+    for number in range(6):
+        alone = called_alone(make(), number, 3)
+        # Kernels for one image and for several may round differently.
+        assert (x[number].int() - alone.int()).abs().max() <= 1
