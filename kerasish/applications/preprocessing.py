@@ -17,6 +17,7 @@ from kerasish.describe import describe, suggest
 from kerasish.utils import load_img
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_AT_A_TIME = 128  # images that are resized together
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
 
@@ -135,20 +136,25 @@ class ImagePreprocessing:
         if x.shape[here] == 1 and self.channels == 3:
             x = x.expand(*x.shape[:3], 3) if self.is_last else x.expand(-1, 3, -1, -1)
         sides = tuple(x.shape[1:3] if self.is_last else x.shape[2:])
-        return x if self.size is None or sides == self.size else self._resized(x)
+        if self.size is None or sides == self.size:
+            return x
+        # In parts: as floats, all rows of a data set would take four times their memory.
+        return torch.cat([self._resized(part) for part in x.split(_AT_A_TIME)])
 
     def _resized(self, x: Tensor) -> Tensor:
         planes = x.permute(0, 3, 1, 2) if self.is_last else x
         sides, (top, left) = self._plan(*planes.shape[2:])
+        # On a processor torch resizes bytes as bytes, rounding as PIL does.
+        stays = planes.device.type == "cpu" and self.interpolation != "nearest"
         values = torch.nn.functional.interpolate(
-            planes.float(),
+            planes if stays else planes.float(),
             sides,
             mode=self.interpolation,
             antialias=self.interpolation != "nearest",
         )
         height, width = self.size or sides
         values = values[:, :, top : top + height, left : left + width]
-        if not x.is_floating_point():
+        if values.dtype != x.dtype:
             values = values.round().clamp(0, 255).to(x.dtype)
         return values.permute(0, 2, 3, 1) if self.is_last else values
 
