@@ -167,6 +167,12 @@ def test_number_type_and_axis_order_are_as_asked(photos):
     assert x.shape == (8, 16, 12, 3)
 
 
+def test_choice_of_a_data_set_library_is_without_effect(photos):
+    with pytest.warns(UserWarning, match="format='grain' has no effect"):
+        batches = load(photos, format="grain")
+    assert isinstance(batches, torch.utils.data.DataLoader)
+
+
 def test_broken_files_are_left_out_when_found_and_when_decoded(photos):
     (photos / "ant" / "1.jpg").write_bytes(b"no image")
     file = photos / "bee" / "5.jpg"

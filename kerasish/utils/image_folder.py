@@ -113,6 +113,7 @@ def image_dataset_from_directory(
     crop_to_aspect_ratio: bool = False,
     pad_to_aspect_ratio: bool = False,
     data_format: str | None = None,
+    format: str | None = None,
     verbose: bool = True,
     *,
     augment: Any = None,
@@ -151,6 +152,7 @@ def image_dataset_from_directory(
         crop_to_aspect_ratio: Whether to cut the longer side, at the centre, instead of squeezing.
         pad_to_aspect_ratio: Whether to add black borders instead of squeezing.
         data_format: The axis order; that of `config.image_data_format` by default.
+        format: Keras's choice between data set libraries; without effect.
         verbose: Whether to print how many files and classes were found.
         augment: Layers that images pass through: a `Pipeline`, a layer or a list. One that begins
             with `RandomShortSide`, `RandomResizedCrop`, `RandomCrop`, `Resizing` or `CenterCrop`
@@ -176,6 +178,12 @@ def image_dataset_from_directory(
         raise ValueError("Choose one of `crop_to_aspect_ratio` and `pad_to_aspect_ratio`.")
     if broken not in ON_BROKEN:
         raise ValueError(f"`broken` must be one of {ON_BROKEN}, got {describe(broken)}.")
+    if format is not None:
+        warnings.warn(
+            f"image_dataset_from_directory: format={format!r} has no effect; the result is a "
+            "DataLoader of torch tensors. Leave it out.",
+            stacklevel=2,
+        )
     fit = "crop" if crop_to_aspect_ratio else "pad" if pad_to_aspect_ratio else "squeeze"
     if gives_size(augment):
         _check_unused(image_size, interpolation, fit)
