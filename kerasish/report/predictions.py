@@ -12,6 +12,7 @@ from torch import Tensor
 from kerasish.data import Feed, make_feed
 from kerasish.describe import describe
 from kerasish.models import Model
+from kerasish.training.session import as_numpy
 
 
 class Predictions(NamedTuple):
@@ -55,7 +56,7 @@ def predictions(
     model = as_model(model)
     if y is not None:
         y_pred = model.predict(x, batch_size=batch_size, verbose=0, tta=tta)
-        y_true = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+        y_true = _array(y)
     else:
         feed = make_feed(x, batch_size=batch_size)
         targets: list[Tensor] = []
@@ -108,7 +109,8 @@ def class_numbers(y_true: Any, y_pred: Any, owner: str) -> tuple[np.ndarray, np.
     Args:
         y_true: Class numbers, or rows with a one for the class.
         y_pred: Class numbers, or a row of scores for each sample: the greatest wins. Rows of one
-            score are for class 1 above 0.5 if all scores are from 0 to 1, else above 0.
+            score are for class 1 above 0.5 if all scores are from 0 to 1, else above 0; whole
+            numbers from 0 on are class numbers, of whatever type.
         owner: Who asks, for messages.
 
     Shapes:
@@ -116,7 +118,7 @@ def class_numbers(y_true: Any, y_pred: Any, owner: str) -> tuple[np.ndarray, np.
         y_pred: the same
 
     Raises:
-        ValueError: If they are of other shapes or types, or their rows differ in number.
+        ValueError: If they are of other shapes or types, hold NaN, or their rows differ in number.
     """
     true, classes_true = _classes(y_true, "y_true", owner)
     predicted, classes = _classes(y_pred, "y_pred", owner)
@@ -129,22 +131,29 @@ def class_numbers(y_true: Any, y_pred: Any, owner: str) -> tuple[np.ndarray, np.
 
 
 def _classes(value: Any, name: str, owner: str) -> tuple[np.ndarray, int]:
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    array = _array(value)
     if array.dtype.kind not in "buif" or array.ndim not in (1, 2) or not len(array):
         raise ValueError(
             f"{owner}: `{name}` must hold class numbers, or a row of scores for each sample, "
             f"got {describe(value)}."
         )
+    if np.isnan(array).any():
+        raise ValueError(f"{owner}: `{name}` holds NaN, which is no class and no score.")
     if array.ndim == 2 and array.shape[1] > 1:
         return array.argmax(1), array.shape[1]
     array = array.reshape(-1)
-    if array.dtype.kind == "f" and (name == "y_pred" or (array % 1 != 0).any()):
+    is_whole = bool((array == array.round()).all())
+    if not is_whole or (name == "y_pred" and array.dtype.kind == "f" and array.min() < 0):
         is_probability = ((array >= 0) & (array <= 1)).all()
         array = array > (0.5 if is_probability else 0.0)
     numbers = array.astype(np.int64)
     if numbers.min() < 0:
         raise ValueError(f"{owner}: class numbers begin with 0, got {numbers.min()} in `{name}`.")
     return numbers, max(2, int(numbers.max()) + 1)
+
+
+def _array(value: Any) -> np.ndarray:
+    return as_numpy(value) if isinstance(value, Tensor) else np.asarray(value)
 
 
 def checked_names(names: Sequence[str] | None, count: int, owner: str) -> list[str]:

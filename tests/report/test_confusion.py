@@ -20,6 +20,28 @@ def random_labels(rows=200, classes=5):
 # The matrix
 
 
+def test_class_numbers_may_be_floats():
+    found = report.confusion_matrix(np.array(TRUE, "float32"), np.array(SAID, "float32"), NAMES)
+
+    assert (found.matrix == report.confusion_matrix(TRUE, SAID, NAMES).matrix).all()
+
+
+def test_scores_may_be_bfloat16():
+    scores = torch.eye(3)[torch.tensor(SAID)]
+
+    found = report.confusion_matrix(TRUE, scores.bfloat16(), NAMES)
+
+    assert (found.matrix == report.confusion_matrix(TRUE, SAID, NAMES).matrix).all()
+
+
+@pytest.mark.parametrize("bad", [[0.2, np.nan], [[0.2, 0.8], [np.nan, 1.0]]])
+def test_nan_is_refused(bad):
+    with pytest.raises(ValueError, match="`y_pred` holds NaN"):
+        report.confusion_matrix([0, 1], bad)
+    with pytest.raises(ValueError, match="`y_true` holds NaN"):
+        report.confusion_matrix(bad, [0, 1])
+
+
 def test_counts_are_those_made_by_hand():
     found = report.confusion_matrix(TRUE, SAID, NAMES)
 
