@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from kerasish.config import as_image_format
 from kerasish.data.batch_source import BatchSource
-from kerasish.data.threads import Threads
+from kerasish.data.threads import Threads, default_threads
 from kerasish.describe import describe
 from kerasish.layers.augmentation.picture_batches import Picture, PictureBatches
 
@@ -42,7 +41,7 @@ class ImageSource(BatchSource):
             raise ValueError(f"`threads` must be a positive integer, got {describe(threads)}.")
         self.labels, self.data_format = labels, as_image_format(data_format)
         self.augment, self.training, self.dtype = augment, bool(training), dtype
-        self.threads = Threads(threads or os.cpu_count() or 1)
+        self.threads = Threads(threads or default_threads())
         self._made: PictureBatches | None = None
         if augment is not None:
             self._made = PictureBatches(

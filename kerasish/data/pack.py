@@ -23,7 +23,7 @@ from kerasish.data.folder_index import FolderIndex, index_folder
 from kerasish.data.image_files import CHANNELS, IMAGE_ENDINGS, ImageFile, resize_pixels
 from kerasish.data.pack_part import PartFile, Row
 from kerasish.data.packed import PackedImages, PackedIndex, encode_paths, open_packed
-from kerasish.data.threads import image_threads, in_order
+from kerasish.data.threads import default_threads, image_threads, in_order
 from kerasish.describe import count_of, describe, suggest
 from kerasish.saving.files import ArchiveError
 
@@ -90,10 +90,11 @@ def pack(
         if begun:
             say([f"Going on after {count_of(begun, 'file')} packed earlier"])
         bar = _Bar(screen, f"Packing {target.name}", begun, len(names))
-        with image_threads(threads or os.cpu_count() or 1) as pool:
-            ahead = 4 * (threads or os.cpu_count() or 1)
+        threads = threads or default_threads()
+        with image_threads(threads) as pool:
             todo = index.paths[begun:]
-            for image in in_order(pool, partial(_prepare, settings=settings), todo, ahead):
+            prepare = partial(_prepare, settings=settings)
+            for image in in_order(pool, prepare, todo, ahead=4 * threads):
                 part.add(_kept(image, settings), signatures[len(part.rows)])
                 bar.show(len(part.rows))
         screen.clear()

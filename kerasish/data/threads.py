@@ -16,6 +16,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+# More threads than this wait for Python's lock rather than decode.
+_MOST = 16
+
+
+def default_threads() -> int:
+    """One for each core that this process may use; those of a machine are shared by its ranks."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1)
+    return max(1, min(cores // max(ranks, 1), _MOST))
+
+
 @contextmanager
 def image_threads(count: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads for the time of a block; what it has not begun at the end is dropped."""
