@@ -91,13 +91,15 @@ def pack(
             say([f"Going on after {count_of(begun, 'file')} packed earlier"])
         bar = _Bar(screen, f"Packing {target.name}", begun, len(names))
         threads = threads or default_threads()
-        with image_threads(threads) as pool:
-            todo = index.paths[begun:]
-            prepare = partial(_prepare, settings=settings)
-            for image in in_order(pool, prepare, todo, ahead=4 * threads):
-                part.add(_kept(image, settings), signatures[len(part.rows)])
-                bar.show(len(part.rows))
-        screen.clear()
+        prepare = partial(_prepare, settings=settings)
+        try:
+            with image_threads(threads) as pool:
+                todo = index.paths[begun:]
+                for image in in_order(pool, prepare, todo, ahead=4 * threads):
+                    part.add(_kept(image, settings), signatures[len(part.rows)])
+                    bar.show(len(part.rows))
+        finally:
+            screen.clear()
         part.finish(_packed_index(part.rows, names, index, settings, made_of))
     result = open_packed(target)
     left_out = len(names) - len(result)
@@ -238,5 +240,5 @@ class _Bar:
         self.due = now + self.screen.interval
         rate = (done - self.begun) / max(now - self.start, 1e-9)
         left = (self.total - done) / rate
-        values = [("images/s", rate)]
+        values = [("images/s", round(rate))]
         self.screen.draw(Status(self.title, done, self.total, now - self.start, left, values))
