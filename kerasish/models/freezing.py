@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,6 +18,9 @@ from kerasish.layers.holder import WeightHolder
 _CONTAINERS = {"backbone", "blocks", "body", "encoder", "features", "layers", "model", "stages"}
 _CONTAINERS |= {"trunk", "trunk_output"}
 
+# Layers of a model that are named as parts of one block: `block14_sepconv1`, `conv5_block3_2_conv`.
+_BLOCK = re.compile(r"([A-Za-z]+\d+)_")
+
 
 @dataclasses.dataclass(eq=False)
 class Stage:
@@ -28,6 +32,7 @@ class Stage:
         layers: The layers that lie wholly in it.
         paths: The paths of its modules in the model, in the order of their calls.
         is_open: Whether torch convolutions that follow belong to it, up to the next pooling.
+        block: What the names of its layers begin with, where they name a block.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Stage:
     layers: list[Any] = dataclasses.field(default_factory=list, repr=False)
     paths: list[str] = dataclasses.field(default_factory=list, repr=False)
     is_open: bool = False
+    block: str | None = None
 
     @property
     def trainable(self) -> bool:
@@ -65,7 +71,8 @@ def stages(model: Any) -> list[Stage]:
     """The stages of a model, from generic to specific; the last one is the head.
 
     A layer with weights is a stage; so is each large part of a torch module or of a model inside
-    the model. Normalisation belongs to the stage before it. Every parameter is in one stage.
+    the model, and so are layers that are named as one block: `conv5_1`, `conv5_2`. Normalisation
+    belongs to the stage before it. Every parameter is in one stage.
 
     Args:
         model: A model, a layer or a torch module; built.
@@ -96,15 +103,21 @@ def _stages_in(module: nn.Module, path: str, short: str) -> Iterator[Stage]:
                 yield stage
             continue
         if not _has_weights(child):
-            if "pool" in type(child).__name__.lower():
+            is_pool = "pool" in type(child).__name__.lower()
+            if is_pool and current is not None and current.block is None:
                 current = None  # what comes after pooling sees more of the image
             continue
+        named = _BLOCK.match(key) if _is_model(module) else None
+        block = None if named is None else named[1]
         if current is not None and (
-            _is_norm(child) or (_is_convolution(child) and current.is_open)
+            _is_norm(child)
+            or (_is_convolution(child) and current.is_open)
+            or (block is not None and current.block == block)
         ):
             current.add(child_path, child)
         else:
-            current = Stage(child_short, is_open=_is_convolution(child))
+            name = child_short if block is None else f"{short}{block}"
+            current = Stage(name, is_open=_is_convolution(child), block=block)
             current.add(child_path, child)
             yield current
 

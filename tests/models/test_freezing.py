@@ -1,6 +1,7 @@
 """Stages of networks; freezing and thawing them between fits."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -349,3 +350,29 @@ def test_freezing_gives_the_numbers_of_training_the_rest_by_hand():
     nn.functional.cross_entropy(head(features), y).backward()
     want = head.linear.weight - 0.01 * head.linear.weight.grad
     torch.testing.assert_close(model.get_layer("head").linear.weight, want)
+
+
+def test_layers_named_as_one_block_are_one_stage():
+    convolution = partial(layers.Conv2D, 4, 3, padding="same")
+    model = kerasish.Sequential(
+        [
+            layers.Input((3, 8, 8)),
+            convolution(name="block1_conv1"),
+            convolution(name="block1_conv2"),
+            layers.BatchNormalization(name="block1_bn"),
+            layers.MaxPooling2D(name="block1_pool"),
+            convolution(name="block2_conv1"),
+            layers.MaxPooling2D(name="block2_pool"),
+            convolution(name="block2_conv2"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+            layers.Dense(2),
+        ]
+    )
+    names = [stage.name for stage in model.stages()]
+    assert names[:2] == ["block1", "block2"]
+    assert len(names) == 4  # layers with names of their own making are stages of their own
+
+    model.freeze(until="block1")
+
+    assert [layer.trainable for layer in model.layers if layer.weights] == [False] * 3 + [True] * 4
