@@ -90,14 +90,8 @@ def pack(
         if begun:
             say([f"Going on after {count_of(begun, 'file')} packed earlier"])
         bar = _Bar(screen, f"Packing {target.name}", begun, len(names))
-        threads = threads or default_threads()
-        prepare = partial(_prepare, settings=settings)
         try:
-            with image_threads(threads) as pool:
-                todo = index.paths[begun:]
-                for image in in_order(pool, prepare, todo, ahead=4 * threads):
-                    part.add(_kept(image, settings), signatures[len(part.rows)])
-                    bar.show(len(part.rows))
+            _fill(part, index.paths, signatures, settings, threads or default_threads(), bar)
         finally:
             screen.clear()
         part.finish(_packed_index(part.rows, names, index, settings, made_of))
@@ -106,6 +100,22 @@ def pack(
     skipped = f", {count_of(left_out, 'broken file')} left out" if left_out else ""
     say([f"Packed {count_of(len(result), 'image')} into {target}{skipped}"])
     return result
+
+
+def _fill(
+    part: PartFile,
+    files: list[str],
+    signatures: list[str],
+    settings: _Settings,
+    threads: int,
+    bar: _Bar,
+) -> None:
+    """Add the files that are not dealt with yet."""
+    prepare, todo = partial(_prepare, settings=settings), files[len(part.rows) :]
+    with image_threads(threads) as pool:
+        for image in in_order(pool, prepare, todo, ahead=4 * threads):
+            part.add(_kept(image, settings), signatures[len(part.rows)])
+            bar.show(len(part.rows))
 
 
 @dataclass(frozen=True)
