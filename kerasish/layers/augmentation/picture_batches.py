@@ -7,7 +7,7 @@ whole batch before the first image is read; so it depends on no thread's pace.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -19,14 +19,20 @@ from kerasish.layers.augmentation.buffers import Buffers
 from kerasish.layers.augmentation.cropping import WindowLayer
 from kerasish.layers.augmentation.draws import Draws, sample_context
 from kerasish.layers.augmentation.foreign import TorchTransform
-from kerasish.layers.augmentation.parts import to_type_of
 from kerasish.layers.augmentation.pipeline import Pipeline
-from kerasish.layers.augmentation.pointwise import Pointwise, is_pointwise, joined, pointwise
+from kerasish.layers.augmentation.pointwise import is_pointwise, pointwise
+from kerasish.layers.augmentation.steps import (
+    Change,
+    Points,
+    finish,
+    form_of,
+    join_steps,
+    unchanged,
+)
 from kerasish.layers.base import Layer
 from kerasish.layers.preprocessing import Normalization, Rescaling
 from kerasish.layers.resizing import CenterCrop, Resizing
 
-Change = Callable[[Tensor, int], Tensor]
 Size = tuple[int, int]
 _CPU = torch.device("cpu")
 # Layers that draw from their own seeds, if at all; and what holds them.
@@ -46,32 +52,6 @@ class Picture(Protocol):
     def pixels(self) -> Tensor | None:
         """uint8 (height, width, channels); `None` where it turns out to be unreadable."""
         ...
-
-
-class Points:
-    """Steps that go value by value.
-
-    Args:
-        steps: What is done to each value, one after the other.
-        is_float: Whether the result is floating point; otherwise it has the image's type.
-    """
-
-    def __init__(self, steps: list[Pointwise], is_float: bool) -> None:
-        self.steps, self.is_float = steps, is_float
-
-    def __call__(self, image: Tensor, row: int, into: Tensor | None = None) -> Tensor:
-        """The image changed, in new memory or in that given."""
-        if into is None:
-            into = image.to(torch.float32, copy=True)
-        else:
-            into.copy_(image)
-        for step in self.steps:
-            step.apply_(into, row)
-        return into if self.is_float else to_type_of(into, image)
-
-    def fits(self, into: Tensor) -> bool:
-        """Whether the work can be done where the result is to be."""
-        return self.is_float and into.dtype == torch.float32
 
 
 class PictureBatches:
@@ -168,14 +148,14 @@ class PictureBatches:
         with _context(numbers, epoch):
             pictures, first, size = self._first(pictures, numbers, epoch)
             singly = list(self._steps(len(pictures), size))
-        steps = _joined(step for _, step in singly)
+        steps = join_steps(step for _, step in singly)
         if size not in self._forms:
             # The first image tells the form of all others.
             for row, picture in enumerate(pictures):
                 pixels = picture.pixels()
                 if pixels is not None:
                     image = first(pixels.permute(2, 0, 1), row)
-                    self._forms[size] = _form(image, row, singly)
+                    self._forms[size] = form_of(image, row, singly)
                     break
         if size not in self._forms:
             return torch.empty(0), []
@@ -186,7 +166,7 @@ class PictureBatches:
             pixels = pictures[row].pixels()
             if pixels is None:
                 return False
-            _finish(first(pixels.permute(2, 0, 1), row), row, steps, batch[row])
+            finish(first(pixels.permute(2, 0, 1), row), row, steps, batch[row])
             return True
 
         good = self.run(make, len(pictures))
@@ -216,8 +196,8 @@ class PictureBatches:
             return pictures, layer.changer(one), layer.output_size(sizes[0])
         if self._lead:
             made = self._one_by_one(pictures, numbers, epoch)
-            return made, _unchanged, next((p.size for p in made), (0, 0))
-        return pictures, _unchanged, sizes[0]
+            return made, unchanged, next((p.size for p in made), (0, 0))
+        return pictures, unchanged, sizes[0]
 
     def _window(self, layer: WindowLayer, sizes: list[Size]) -> Change:
         """What shows each image's window."""
@@ -303,59 +283,10 @@ class _Made:
         return self._image
 
 
-def _unchanged(image: Tensor, row: int) -> Tensor:
-    return image
-
-
 def _fixed(layer: WindowLayer, size: Size) -> Change | None:
     """What a layer does to images of this size outside training."""
     parameters = layer.fixed(1, size, _CPU)
     return None if parameters is None else layer.changer(parameters)
-
-
-def _form(
-    image: Tensor, row: int, singly: list[tuple[nn.Module, Change | Points]]
-) -> tuple[tuple[int, ...], torch.dtype]:
-    """Shape and type of the images that come out; layers look at the range of what goes in."""
-    for layer, step in singly:
-        if isinstance(layer, AugmentationLayer):
-            layer._look_at_range(image)
-        image = step(image, row)
-    return tuple(image.shape), image.dtype
-
-
-def _joined(steps: Iterable[Change | Points]) -> list[Change | Points]:
-    """Neighbouring steps that go value by value, as one."""
-    result: list[Change | Points] = []
-    for step in steps:
-        before = result[-1] if result else None
-        if isinstance(step, Points) and isinstance(before, Points):
-            both = before.steps + step.steps
-            result[-1] = Points(both, before.is_float or step.is_float)
-        else:
-            result.append(step)
-    for step in result:
-        if isinstance(step, Points):
-            step.steps = joined(step.steps)
-    return result
-
-
-def _finish(image: Tensor, row: int, steps: list[Change | Points], into: Tensor) -> None:
-    """Take one image through the steps to its place in the batch."""
-    for step in steps[:-1]:
-        image = step(image, row)
-    last = steps[-1] if steps else _unchanged
-    if image.shape == into.shape and isinstance(last, Points) and last.fits(into):
-        last(image, row, into)
-        return
-    image = last(image, row)
-    if image.shape != into.shape:
-        raise ValueError(
-            f"The images of a batch must come out alike, got shapes {tuple(into.shape)} and "
-            f"{tuple(image.shape)}. Begin the pipeline with a layer that gives them one size, such "
-            "as RandomResizedCrop, RandomShortSide or Resizing."
-        )
-    into.copy_(image)
 
 
 def _context(numbers: Sequence[int], epoch: int | None) -> AbstractContextManager:
