@@ -156,6 +156,8 @@ class FrozenCache:
 
     def _make(self, uses: int) -> str | None:
         """Make features and train on them. Returns why not, where that cannot be."""
+        if self.wanted == "auto" and self._batches_saved(uses) <= 0:
+            return "that saves no time"
         prefix = self._split()
         if prefix is None:
             return "no frozen part without randomness comes first in the model"
@@ -163,7 +165,7 @@ class FrozenCache:
         reason = collector.trial()
         if reason is not None:
             return reason
-        if self.wanted == "auto" and self._saving(collector, uses) < WORTH:
+        if self.wanted == "auto" and collector.seconds * self._batches_saved(uses) < WORTH:
             return "that saves too little time"
         try:
             columns = collector.collect()
@@ -192,11 +194,10 @@ class FrozenCache:
         finally:
             plan.model.train(mode)
 
-    def _saving(self, collector: Collector, uses: int) -> float:
-        """Seconds that features save, roughly."""
-        batches = self.passes.num_batches or 0
-        made = -(-collector.rows // collector.size) + 2  # and those of the trial
-        return collector.seconds * (uses * batches - made)
+    def _batches_saved(self, uses: int) -> int:
+        """How many batches need not go through the first part, after those of the trial."""
+        made = self._raw.num_batches + 2
+        return uses * (self.passes.num_batches or 0) - made
 
 
 def _numbers_in(module: torch.nn.Module) -> list[tuple[str, Any]]:
