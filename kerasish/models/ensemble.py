@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from kerasish.config import as_dtype, floatx
@@ -92,9 +94,37 @@ class Ensemble(Model):
 
     def forward(self, *inputs: Any) -> Any:
         """The mean of the members' outputs."""
+        inputs = self._ready(inputs)
+        return self._mean([member(*inputs) for member in self.members])
+
+    @property
+    def has_output_masks(self) -> bool:
+        """Whether the first member's outputs have masks, which losses and metrics then respect."""
+        return bool(getattr(self.members[0], "has_output_masks", False))
+
+    @property
+    def makes_mask(self) -> bool:
+        """The same for layers that follow."""
+        return self.has_output_masks
+
+    def forward_with_masks(self, *inputs: Any) -> tuple[Any, Any]:
+        """The mean of the members' outputs, and the masks of the first."""
+        inputs = self._ready(inputs)
+        first: Any = self.members[0]
+        y_pred, mask = first.forward_with_masks(*inputs)
+        return self._mean([y_pred, *(member(*inputs) for member in self.members[1:])]), mask
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The masks of the first member's outputs."""
+        first: Any = self.members[0]
+        return first.compute_mask(inputs, mask)
+
+    def _ready(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         if self._preprocessing is not None and is_raw(inputs[0]):
-            inputs = (self._preprocessing(inputs[0]),)
-        outputs = [member(*inputs) for member in self.members]
+            return (self._preprocessing(inputs[0]),)
+        return inputs
+
+    def _mean(self, outputs: list[Any]) -> Any:
         flat = [list(leaves(y_pred)) for y_pred in outputs]
         self._check_shapes([[tuple(t.shape) for t in tensors] for tensors in flat])
         mean = Mean(self.average, "Ensemble")
@@ -162,7 +192,8 @@ def _common_preprocessing(members: list[Any]) -> Any:
 
 
 def _listed(models: Any) -> list[Any]:
-    if isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList):
+    is_one = isinstance(models, nn.Module) and not isinstance(models, nn.ModuleList)
+    if is_one or not isinstance(models, Iterable):
         raise TypeError(f"Ensemble: pass a list of models, got {describe(models)}.")
     members = list(models)
     if not members:
@@ -183,13 +214,10 @@ def _as_model(member: Any) -> Model:
 def _checked_weights(weights: Any, count: int) -> list[float]:
     if weights is None:
         return [1.0] * count
-    numbers = [float(w) for w in weights if isinstance(w, Real)]
-    if (
-        len(numbers) != len(weights)
-        or len(numbers) != count
-        or min(numbers) < 0
-        or not sum(numbers)
-    ):
+    listed = list(weights) if isinstance(weights, (Sequence, np.ndarray)) else []
+    numbers = [float(w) for w in listed if isinstance(w, Real)]
+    fits = len(numbers) == len(listed) == count and all(0 <= w < math.inf for w in numbers)
+    if not fits or not sum(numbers):
         raise ValueError(
             f"Ensemble: `weights` must be {count} numbers of at least 0, one for each model, "
             f"got {describe(weights)}."

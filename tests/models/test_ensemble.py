@@ -242,6 +242,8 @@ def test_weights_that_do_not_fit_are_refused(weights):
 def test_what_is_no_list_of_models_is_refused():
     with pytest.raises(ValueError, match="no models to average"):
         kerasish.Ensemble([])
+    with pytest.raises(TypeError, match="pass a list of models, got 5"):
+        kerasish.Ensemble(5)
     with pytest.raises(TypeError, match="pass a list of models"):
         kerasish.Ensemble(member())
     with pytest.raises(TypeError, match="members must be models or torch modules, got 'resnet'"):
@@ -281,3 +283,56 @@ def test_raw_images_are_made_ready_once_for_all_members(tmp_path):
 def test_members_that_make_raw_images_ready_differently_are_refused():
     with pytest.raises(ValueError, match="make raw images ready in different ways"):
         kerasish.Ensemble([image_member(0.5), image_member(0.4)])
+
+
+# Masks
+
+
+def reader(seed):
+    """A network that leaves padding out."""
+    torch.manual_seed(seed)
+    return kerasish.Sequential(
+        [
+            layers.Input((6,)),
+            layers.Embedding(10, 4, mask_zero=True),
+            layers.LSTM(3, return_sequences=True),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+def texts():
+    random = np.random.default_rng(0)
+    x = random.integers(1, 10, (8, 6))
+    x[:, 4:] = 0
+    return x, random.integers(0, 2, (8, 6))
+
+
+def test_losses_and_metrics_respect_the_members_masks():
+    x, y = texts()
+    ensemble = kerasish.Ensemble([reader(0), reader(1)])
+    ensemble.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    loss, accuracy = ensemble.evaluate(x, y, verbose=0)
+
+    p = ensemble.predict(x, verbose=0)
+    read = np.take_along_axis(p, y[..., None], -1)[:, :4, 0]
+    assert loss == pytest.approx(-np.log(read).mean(), rel=1e-5)
+    assert accuracy == pytest.approx((p.argmax(-1) == y)[:, :4].mean())
+
+
+def test_masks_go_on_into_the_model_around():
+    x, _ = texts()
+    inputs = layers.Input((6,))
+    ensemble, last = kerasish.Ensemble([reader(0), reader(1)]), layers.LSTM(2)
+    model = kerasish.Model(inputs, last(ensemble(inputs)))
+
+    short = ensemble.predict(x, verbose=0)[:, :4]
+
+    assert_close(model.predict(x, verbose=0), last(torch.as_tensor(short)).detach().numpy())
+
+
+@pytest.mark.parametrize("weights", [[float("nan"), 1], [float("inf"), 1], 3, iter([1, 2]), "12"])
+def test_weights_that_are_no_numbers_are_refused(weights):
+    with pytest.raises(ValueError, match="`weights` must be 2 numbers of at least 0"):
+        kerasish.Ensemble([member(), member()], weights=weights)
