@@ -70,9 +70,10 @@ class BoundViews:
         views = self._views
         mean = Mean(views.average, type(views).__name__)
         masks: list[Any] = []
-        for view in views.views(x, self._rows(x, counts=True)):
+        for number, view in enumerate(views.views(x, self._rows(x, counts=True))):
             with views.mode(self.model):
                 y_pred, mask = call(view)
+            y_pred = views.restored(y_pred, number)
             mean.add(y_pred, keeps_spread=self.keeps_spread, kinds=self._kinds)
             self._kinds = mean.kinds  # the first batch tells for all
             masks = masks or [mask]
@@ -112,10 +113,7 @@ def bind_views(tta: Any, model: Any, keeps_spread: bool = False) -> BoundViews:
     """
     if isinstance(tta, str):
         if tta not in NAMED:
-            raise ValueError(
-                f"tta: unknown views {describe(tta)}{suggest(tta, NAMED)}. "
-                f"Names: {', '.join(NAMED)}."
-            )
+            raise ValueError(f"tta: unknown views {describe(tta)}{suggest(tta, NAMED)}.")
         tta = NAMED[tta]()
     if not isinstance(tta, Views):
         hint = " Draws(pipeline, n) shows augmented images." if callable(tta) else ""

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import torch.nn.functional as F  # noqa: N812
@@ -73,6 +74,8 @@ class ImageViews(Views):
 class Flips(ImageViews):
     """Each image and its mirror images.
 
+    Outputs of 4 axes are taken for maps of the image, and mirrored back before they are averaged.
+
     Args:
         mode: `"horizontal"` (left to right), `"vertical"`, or `"horizontal_and_vertical"`, which
             makes four views.
@@ -84,14 +87,21 @@ class Flips(ImageViews):
 
     def __init__(self, mode: str = "horizontal", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if mode not in _MODES:
-            raise ValueError(f"Flips: unknown mode {describe(mode)}{suggest(str(mode), _MODES)}.")
+        if not isinstance(mode, str) or mode not in _MODES:
+            raise ValueError(f"Flips: unknown mode {describe(mode)}{suggest(mode, _MODES)}.")
         self.flip_mode = mode
 
     def pictures(self, images: Tensor) -> Iterator[Tensor]:
         """The images, then their mirror images."""
         for axes in _MODES[self.flip_mode]:
             yield images.flip(axes) if axes else images
+
+    def restored(self, y_pred: Any, number: int) -> Any:
+        """Outputs that are maps, mirrored back."""
+        axes = _MODES[self.flip_mode][number]
+        if self.data_format == "channels_last":
+            axes = [axis - 1 for axis in axes]
+        return map_leaves(lambda t: t.flip(axes) if axes and t.dim() == 4 else t, y_pred)
 
 
 class TenCrop(ImageViews):
@@ -102,7 +112,8 @@ class TenCrop(ImageViews):
         **kwargs: Those of `ImageViews`.
 
     Raises:
-        ValueError: If the size is impossible, or unknown when a model is to be shown crops.
+        ValueError: If the size is impossible, or unknown when a model is to be shown crops; if the
+            model gives maps, since those of different crops show different places.
 
     Reference: Krizhevsky et al. (2012), "ImageNet Classification with Deep Convolutional Neural
     Networks".
@@ -144,6 +155,17 @@ class TenCrop(ImageViews):
             )
         return ten_crops(images, self.size)
 
+    def restored(self, y_pred: Any, number: int) -> Any:
+        """The outputs as they are, unless they are maps."""
+        last = self.data_format == "channels_last"
+        for t in leaves(y_pred):
+            if t.dim() == 4 and max(t.shape[1:3] if last else t.shape[2:]) > 1:
+                raise ValueError(
+                    f"{type(self).__name__}: the model gives maps of {tuple(t.shape)}, and those "
+                    'of different crops have no mean; tta="flips" mirrors maps back.'
+                )
+        return y_pred
+
 
 class MultiScaleTenCrop(TenCrop):
     """Ten crops at each of several scales, as in ResNet's tests: 5 × 10 views.
@@ -155,7 +177,7 @@ class MultiScaleTenCrop(TenCrop):
         **kwargs: Those of `ImageViews`.
 
     Raises:
-        ValueError: If a scale is shorter than the crops.
+        ValueError: If `scales` are no lengths, or one is shorter than the crops.
 
     Reference: He et al. (2015), "Deep Residual Learning for Image Recognition".
     """
@@ -167,7 +189,11 @@ class MultiScaleTenCrop(TenCrop):
         **kwargs: Any,
     ) -> None:
         super().__init__(size, **kwargs)
-        self.scales = None if scales is None else tuple(scales)
+        if scales is not None and not _are_lengths(scales):
+            raise ValueError(
+                f"MultiScaleTenCrop: `scales` must be a list of lengths, got {describe(scales)}."
+            )
+        self.scales = None if scales is None else tuple(map(int, scales))
 
     def for_model(self, model: Any) -> Self:
         """With the model's input size, and scales for it."""
@@ -231,12 +257,18 @@ def format_of(model: Any) -> str:
 
 
 def _pair(size: Any, owner: str) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
+    pair: Any = (size, size) if isinstance(size, Integral) else size
+    if not _are_lengths(pair) or len(pair) != 2:
         raise ValueError(
             f"{owner}: `size` must be a positive number or a pair of them, got {describe(size)}."
         )
-    return pair
+    return int(pair[0]), int(pair[1])
+
+
+def _are_lengths(values: Any) -> bool:
+    return isinstance(values, Sequence) and all(
+        isinstance(v, Integral) and not isinstance(v, bool) and int(v) > 0 for v in values
+    )
 
 
 def _input_size(model: Any, data_format: str | None, owner: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -55,11 +56,15 @@ class MonteCarloDropout(Views):
     def mode(self, model: nn.Module) -> Iterator[None]:
         """Dropout at work."""
         modes = [(module, module.training) for module in model.modules() if drops(module)]
+        # Torch's encoders have a fast path for evaluation, which knows no dropout.
+        was_fast = torch.backends.mha.get_fastpath_enabled()
         try:
+            torch.backends.mha.set_fastpath_enabled(False)
             for module, _ in modes:
                 module.training = True
             yield
         finally:
+            torch.backends.mha.set_fastpath_enabled(was_fast)
             for module, was in modes:
                 module.training = was
 

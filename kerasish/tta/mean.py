@@ -22,10 +22,7 @@ def check_averaged(what: Any, owner: str) -> str:
         ValueError: If it is not one of `AVERAGED`.
     """
     if what not in AVERAGED:
-        raise ValueError(
-            f"{owner}: `average` must be one of {', '.join(AVERAGED)}, got {describe(what)}"
-            f"{suggest(str(what), AVERAGED)}."
-        )
+        raise ValueError(f"{owner}: unknown `average` {describe(what)}{suggest(what, AVERAGED)}.")
     return what
 
 

@@ -39,6 +39,15 @@ class Views:
         """
         raise NotImplementedError(f"{type(self).__name__} must define views(self, x, rows).")
 
+    def restored(self, y_pred: Any, number: int) -> Any:
+        """The outputs for one view, where each place of a map is the place in the sample again.
+
+        Args:
+            y_pred: The model's outputs for the view.
+            number: The number of the view, from 0.
+        """
+        return y_pred
+
     def for_model(self, model: Any) -> Views:
         """The same views, with what only the model tells filled in."""
         return self

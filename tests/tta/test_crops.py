@@ -273,3 +273,49 @@ def test_preprocessing_comes_back_when_prediction_fails():
         model.predict(images(2, 7, 7), verbose=0, tta="ten_crop")
 
     assert model.preprocessing is own
+
+
+# Maps
+
+
+@pytest.mark.parametrize("format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("mode", ["horizontal", "vertical", "horizontal_and_vertical"])
+def test_maps_are_mirrored_back_before_they_are_averaged(mode, format):
+    shape = (6, 5, 3) if format == "channels_last" else (3, 6, 5)
+    convolution = layers.Conv2D(2, 3, padding="same", data_format=format)
+    model = kerasish.Sequential([layers.Input(shape), convolution])
+    x = np.random.default_rng(0).random((2, *shape)).astype("float32")
+    height = 1 if format == "channels_last" else 2
+    axes = {"horizontal": [height + 1], "vertical": [height]}.get(mode)
+
+    averaged = model.predict(x, verbose=0, tta=tta.Flips(mode))
+
+    every = [[], axes] if axes else [[], [height + 1], [height], [height, height + 1]]
+    by_hand = [np.flip(model.predict(np.flip(x, a).copy(), verbose=0), a) for a in every]
+    assert_close(averaged, np.mean(by_hand, axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_maps_of_crops_have_no_mean():
+    model = kerasish.Sequential([layers.Input((3, 8, 8)), layers.Conv2D(2, 3)])
+    pooled = kerasish.Sequential(
+        [layers.Input((3, 8, 8)), layers.GlobalAveragePooling2D(keepdims=True)]
+    )
+
+    with pytest.raises(ValueError, match=r"TenCrop: the model gives maps of \(5, 2, 6, 6\)"):
+        model.predict(images(), verbose=0, tta="ten_crop")
+    assert pooled.predict(images(), verbose=0, tta="ten_crop").shape == (5, 3, 1, 1)
+
+
+# Arguments of a wrong kind
+
+
+def test_sizes_may_be_numpys_and_must_be_lengths():
+    assert tta.TenCrop(np.int64(8)).size == (8, 8)
+    for size in (8.0, "8", (8,), 0, True):
+        with pytest.raises(ValueError, match="TenCrop: `size` must be a positive number"):
+            tta.TenCrop(size)
+    for scales in (8, [9.5], "9"):
+        with pytest.raises(ValueError, match="`scales` must be a list of lengths"):
+            tta.MultiScaleTenCrop(8, scales)
+    with pytest.raises(ValueError, match="Flips: unknown mode list"):
+        tta.Flips(["horizontal"])

@@ -142,6 +142,17 @@ def test_monte_carlo_dropout_reaches_frozen_torch_and_recurrent_dropout():
         assert spread.max() > 1e-3, model
 
 
+def test_monte_carlo_dropout_reaches_torchs_encoders():
+    layer = nn.TransformerEncoderLayer(4, 1, 8, dropout=0.5, batch_first=True)
+    model = kerasish.Model(nn.TransformerEncoder(layer, 1, enable_nested_tensor=False))
+    views = tta.MonteCarloDropout(4, spread=True)
+
+    _, spread = model.predict(np.ones((2, 3, 4), "float32"), verbose=0, tta=views)
+
+    assert spread.max() > 0
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_monte_carlo_dropout_leaves_random_paths_alone():
     inputs = layers.Input((4,))
     x = layers.Dropout(0.5)(layers.Dense(4)(inputs)) * 0

@@ -111,5 +111,5 @@ def test_labels_have_no_mean():
 
 
 def test_unknown_averages_are_refused():
-    with pytest.raises(ValueError, match=r"`average` must be one of .*did you mean 'logits'"):
+    with pytest.raises(ValueError, match=r"unknown `average` .*did you mean 'logits'"):
         Mean("logit")
