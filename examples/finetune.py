@@ -2,8 +2,9 @@
 
     python finetune.py --data FOLDER --backbone ResNet50 --weights imagenet
 
-Three phases: the new head alone, then the last stage with it at small learning rates, then all. You
-will see the accuracy on images held out, a confusion matrix, and the saved model's name.
+The new head learns first, then the last stages with it at small rates. You will see the plan, the
+scores of each class on images held out, and two files: the model, and a picture of which classes it
+mistook for which.
 
 Without arguments it runs offline: some of the handwritten digits that ship with the package are
 written as image files, and a small network learns them from scratch. About half a minute on a CPU.
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 import kerasish
-from kerasish import applications, transfer
+from kerasish import applications, report, transfer
 from kerasish.datasets import digits
 from kerasish.utils import image_dataset_from_directory
 
@@ -33,46 +34,13 @@ def write_digits(folder, classes=3, size=32):
     return folder
 
 
-def read_folder(folder, size, batch_size):
-    """Images for training and, one in five, for testing; their class names."""
-    common = {
-        "image_size": (size, size),
-        "batch_size": batch_size,
-        "validation_split": 0.2,
-        "seed": 0,
-        "verbose": False,
-    }
-    train = image_dataset_from_directory(folder, subset="training", **common)
-    test = image_dataset_from_directory(folder, subset="validation", **common)
-    return train, test, train.class_names
-
-
-def confusion_matrix(model, test, count):
-    """How often each class (row) was taken for each class (column)."""
-    matrix = np.zeros((count, count), int)
-    for images, labels in test:
-        guesses = model.predict(images, verbose=0).argmax(-1)
-        np.add.at(matrix, (np.asarray(labels), guesses), 1)
-    return matrix
-
-
-def train_in_phases(model, train, test, epochs, rate):
-    """The head, then the last stage too at smaller rates, then everything."""
-    phases = [
-        ("the head", lambda: model.freeze(), rate, None),
-        ("the last stage", lambda: model.unfreeze(last=2), rate, transfer.discriminative(model)),
-        ("everything", lambda: model.unfreeze(), rate, transfer.discriminative(model)),
-    ]
-    for what, act, learning_rate, multipliers in phases:
-        print(f"\nTraining {what}")
-        act()
-        model.compile(
-            kerasish.optimizers.Adam(learning_rate),
-            "sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-            lr_multipliers=multipliers,
-        )
-        model.fit(train, validation_data=test, epochs=epochs)
+def train(model, data, test, options):
+    """In phases if the network knows something already, else all of it at once."""
+    if options.weights != "none":
+        transfer.fine_tune(model, data, validation_data=test, epochs=options.epochs)
+        return
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(data, validation_data=test, epochs=options.epochs)
 
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -80,41 +48,35 @@ parser.add_argument("--data", type=Path, help="a folder with a sub-folder for ea
 parser.add_argument("--backbone", default="ShuffleNetV2_x0_5", help="see applications.list()")
 parser.add_argument("--weights", default="none", help="imagenet, none, or a file")
 parser.add_argument("--size", type=int, help="pixels on each side")
-parser.add_argument("--epochs", type=int, default=6, help="of each phase")
-parser.add_argument("--rate", type=float, default=1e-3, help="of the head, in the first phase")
-parser.add_argument("--save", type=Path, help="where to write the model")
+parser.add_argument("--epochs", type=int, default=8, help="of each phase, at most")
+parser.add_argument("--save", type=Path, default="finetuned.kerasish", help="the model's file")
+parser.add_argument("--plot", type=Path, default="confusion.png", help="the picture's file")
 options = parser.parse_args()
 
 kerasish.config.set_random_seed(0)
-is_pretrained = options.weights != "none"
-size = options.size or (224 if is_pretrained else 32)
+size = options.size or (32 if options.weights == "none" else 224)
 with tempfile.TemporaryDirectory() as scratch:
-    folder = options.data or write_digits(Path(scratch))
-    train, test, names = read_folder(folder, size, batch_size=32)
+    data, test = image_dataset_from_directory(
+        options.data or write_digits(Path(scratch)),
+        image_size=(size, size),
+        validation_split=0.2,
+        subset="both",
+        seed=0,
+    )
     model = applications.get(options.backbone)(
-        weights=options.weights if is_pretrained else None,
-        classes=len(names),
+        weights=None if options.weights == "none" else options.weights,
+        classes=data.class_names,
         input_shape=(3, size, size),
-        include_preprocessing=True,  # raw pixels in, from 0 to 255
     )
     model.summary()
     print(*model.stages(), sep="\n")
-    if is_pretrained:
-        train_in_phases(model, train, test, options.epochs, options.rate)
-    else:
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        model.fit(train, validation_data=test, epochs=options.epochs)
+    train(model, data, test, options)
+    found = report.predictions(model, test)
+    model.save(options.save)
+    again = kerasish.load_model(options.save)
+    assert np.array_equal(report.predictions(again, test).y_pred, found.y_pred)
 
-    matrix = confusion_matrix(model, test, len(names))
-    print("\nTrue class, then how often it was taken for each class:")
-    for name, row in zip(names, matrix, strict=True):
-        print(f"{name:>12}", *(f"{count:5d}" for count in row))
-    path = options.save or Path(scratch) / "finetuned.kerasish"
-    model.save(path)
-    again = kerasish.load_model(path)
-    images, _ = next(iter(test))
-    assert np.array_equal(again.predict(images, verbose=0), model.predict(images, verbose=0))
-
-accuracy = np.trace(matrix) / matrix.sum()
-print(f"\nAccuracy on held-out images: {accuracy:.3f}")
-assert options.data or accuracy > 0.7, "three digits are easier than that"
+scores = report.classification_report(*found)
+print(scores)
+print(report.confusion_matrix(*found, plot=options.plot))
+assert options.data or scores.accuracy > 0.7, "three digits are easier than that"
