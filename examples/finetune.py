@@ -79,4 +79,5 @@ with tempfile.TemporaryDirectory() as scratch:
 scores = report.classification_report(*found)
 print(scores)
 print(report.confusion_matrix(*found, plot=options.plot))
-assert options.data or scores.accuracy > 0.7, "three digits are easier than that"
+is_own = options.data or options.weights != "none"
+assert is_own or scores.accuracy > 0.7, "three digits are easier than that"
