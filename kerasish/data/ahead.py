@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 
 _END = object()
+# Threads at work, and what tells them to stop.
+_running: dict[threading.Thread, threading.Event] = {}
 
 
 def ahead(items: Iterator[Item], count: int = 1) -> Iterator[Item]:
@@ -38,6 +41,7 @@ def ahead(items: Iterator[Item], count: int = 1) -> Iterator[Item]:
 
     thread = threading.Thread(target=work, daemon=True, name="kerasish-ahead")
     thread.start()
+    _running[thread] = stopped
     try:
         while True:
             item = ready.get()
@@ -50,6 +54,7 @@ def ahead(items: Iterator[Item], count: int = 1) -> Iterator[Item]:
     finally:
         stopped.set()
         thread.join()
+        _running.pop(thread, None)
 
 
 class _Raised:
@@ -67,3 +72,11 @@ def _put(ready: queue.Queue, item: Any, stopped: threading.Event) -> None:
         except queue.Full:
             continue
         return
+
+
+@atexit.register
+def _stop_all() -> None:
+    # Python kills threads that still run when it ends, and torch's kernels do not survive that.
+    for thread, stopped in list(_running.items()):
+        stopped.set()
+        thread.join()

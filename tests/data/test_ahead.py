@@ -1,5 +1,7 @@
 """Items made ahead in a thread: the same ones, errors in their places, and an end."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -63,6 +65,20 @@ def test_thread_ends_when_the_caller_stops():
     items.close()
 
     assert not threads()
+
+
+def test_program_may_end_while_a_thread_works():
+    script = (
+        "import itertools, torch\n"
+        "from kerasish.data.ahead import ahead\n"
+        "x = torch.rand(300, 300)\n"
+        "items = ahead((x @ x for _ in itertools.count()), 1000)\n"
+        "next(items)\n"
+    )
+
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
 
 
 class Squares(BatchSource):
