@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from kerasish.optimizers import SGD
 from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
 from kerasish.report.map_layers import channels_first, find_layer
 from kerasish.report.predictions import as_model, names_of
-from kerasish.training.placement import autocast, place_model
+from kerasish.training.placement import autocast, device_of, place_model
+from kerasish.training.planned import fit_inputs
 from kerasish.training.recipe import Recipe
 from kerasish.training.session import as_numpy
 from kerasish.training.step import StepPlan
-from kerasish.training.trainer import fit_inputs
 from kerasish.tta.crops import format_of
 
 
@@ -119,7 +120,30 @@ def grad_cam(
     Gradient-based Localization".
     """
     model = as_model(model)
-    recipe = model._recipe or Recipe(optimizer=SGD(), device=_device_of(model))
+    with _at_test_time(model):
+        found = _explained(model, images, class_index, layer, batch_size)
+    if plot is not None:
+        found.plot(plot)
+    return found
+
+
+@contextmanager
+def _at_test_time(model: nn.Module) -> Iterator[None]:
+    """The model as at test time, with gradients even where they are off; its modes come back."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for module, was in modes:
+            module.training = was
+
+
+def _explained(
+    model: Any, images: Any, class_index: Any, layer: str | nn.Module | None, batch_size: int | None
+) -> GradCam:
+    recipe = model._recipe or Recipe(optimizer=SGD(), device=device_of(model))
     device = place_model(model, recipe)
     source = model._open_inputs(images, lazily=True)
     if isinstance(source, (np.ndarray, Tensor)) and source.ndim == 3:
@@ -128,7 +152,6 @@ def grad_cam(
     fit_inputs(model, feed)
     explainer: _Explainer | None = None
     parts, shown = [], []
-    model.eval()
     for x, _, _ in feed.batches(0):
         explainer = explainer or _Explainer(StepPlan(model, recipe, None, device), x, layer)
         parts.append(explainer.maps(x, class_index))
@@ -139,7 +162,7 @@ def grad_cam(
     data_format = format_of(model)
     last = data_format == "channels_last"
     names = names_of(model, images)
-    found = GradCam(
+    return GradCam(
         heat=as_numpy(_enlarged(maps, photos.shape[1:3] if last else photos.shape[2:])),
         maps=as_numpy(maps),
         class_indices=as_numpy(classes),
@@ -149,9 +172,6 @@ def grad_cam(
         class_names=names if names and len(names) > int(classes.max()) else None,
         data_format=data_format,
     )
-    if plot is not None:
-        found.plot(plot)
-    return found
 
 
 class _Explainer:
@@ -196,7 +216,7 @@ class _Explainer:
 
         handle = self.module.register_forward_hook(keep)
         try:
-            with torch.enable_grad(), autocast(self.plan.recipe, self.plan.device):
+            with autocast(self.plan.recipe, self.plan.device):
                 y_pred = self.model(x)
         finally:
             handle.remove()
@@ -207,14 +227,16 @@ class _Explainer:
     def _asked(self, class_index: Any, rows: int) -> Tensor | None:
         if class_index is None:
             return None
-        given = torch.as_tensor(class_index, device=self.plan.device)
-        asked = given if given.dim() == 0 else given[self.seen : self.seen + rows]
-        if given.is_floating_point() or given.dim() > 1 or asked.numel() not in (1, rows):
+        numbers = np.asarray(
+            as_numpy(class_index) if isinstance(class_index, Tensor) else class_index
+        )
+        asked = numbers if numbers.ndim == 0 else numbers[self.seen : self.seen + rows]
+        if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or asked.size not in (1, rows):
             raise ValueError(
                 "grad_cam: `class_index` must be one class number, or one for each image, "
                 f"got {describe(class_index)}."
             )
-        return asked.expand(rows)
+        return torch.as_tensor(asked.astype(np.int64), device=self.plan.device).expand(rows)
 
     def _scores(self, y_pred: Any, asked: Tensor | None) -> tuple[Tensor, Tensor]:
         """The score of the asked class of each image, or of the one that wins; and that class."""
@@ -244,8 +266,3 @@ def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     heat = F.interpolate(maps[:, None], tuple(size), mode="bilinear")[:, 0]
     top = heat.amax((1, 2), keepdim=True)
     return torch.where(top > 0, heat / top.clamp(min=torch.finfo(heat.dtype).tiny), heat)
-
-
-def _device_of(model: nn.Module) -> str:
-    first = next(model.parameters(), None)
-    return "auto" if first is None else str(first.device)

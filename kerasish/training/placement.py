@@ -36,6 +36,12 @@ def place_model(model: nn.Module, recipe: Recipe) -> torch.device:
     return device
 
 
+def device_of(model: nn.Module) -> str:
+    """Where a model is, as a recipe says it; `"auto"` for one without weights."""
+    first = next(model.parameters(), None)
+    return "auto" if first is None else str(first.device)
+
+
 def _set_width(model: nn.Module, is_double: bool, dtype: torch.dtype) -> None:
     """Make a model compute in float64, or take that back; one that was made so stays so."""
     if is_double == (dtype == torch.float64) or not (is_double or hasattr(model, "_was_widened")):

@@ -286,3 +286,34 @@ def test_classes_that_do_not_exist_are_refused(number):
 def test_a_wrong_number_of_classes_is_refused():
     with pytest.raises(ValueError, match="one for each image"):
         report.grad_cam(hand_network(), images(3, 4), [0, 1])
+
+
+# Where it is called
+
+
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_taken_where_they_are_off(without):
+    model, x = hand_network(), images(2, 4)
+    want = report.grad_cam(model, x).maps
+
+    with without():
+        found = report.grad_cam(model, x).maps
+
+    assert_close(found, want)
+
+
+def test_the_modes_of_a_model_are_left_as_they_are():
+    module = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.Dropout(0.5).eval(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    modes = [each.training for each in module.modules()]
+
+    report.grad_cam(module, images())
+
+    assert [each.training for each in module.modules()] == modes
+
+
+@pytest.mark.parametrize("index", ["cat", [0, None, 1], 1.0, True])
+def test_what_is_no_class_number_is_refused(index):
+    with pytest.raises(ValueError, match="`class_index` must be one class number"):
+        report.grad_cam(hand_network(), images(3, 4), class_index=index)
