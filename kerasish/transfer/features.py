@@ -19,9 +19,9 @@ from kerasish.models.freezing import stages
 from kerasish.saving.files import replacing
 from kerasish.training.loop import Passes
 from kerasish.training.placement import place_model
+from kerasish.training.planned import fit_inputs
 from kerasish.training.recipe import Recipe
 from kerasish.training.step import StepPlan
-from kerasish.training.trainer import fit_inputs
 
 _POOLS = (None, "avg", "max")
 
