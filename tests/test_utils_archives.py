@@ -122,3 +122,14 @@ def test_only_the_named_formats_are_tried(tmp_path):
 def test_formats_must_be_known(given):
     with pytest.raises(ValueError, match="`archive_format` must be"):
         formats_of(given)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.txt", "a")
+    (tmp_path / "there").write_text("mine")
+
+    with pytest.raises(NotADirectoryError, match=r"there is a file.* Remove it"):
+        unpack(tmp_path / "a.zip", tmp_path / "there")
+
+    assert (tmp_path / "there").read_text() == "mine"

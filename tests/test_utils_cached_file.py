@@ -265,3 +265,9 @@ def test_without_the_file_the_error_says_where_to_put_it(web, tmp_path):
 def test_arguments_that_make_no_sense_are_refused(arguments, words, web):
     with pytest.raises(ValueError, match=words):
         get(**arguments)
+
+
+@pytest.mark.parametrize("origin", [None, 5, Path("a.bin"), ""])
+def test_the_origin_must_be_an_address(origin):
+    with pytest.raises(ValueError, match="`origin` must be the address"):
+        get_file("a.bin", origin)

@@ -350,3 +350,13 @@ def test_many_askers_at_once_cause_one_download(web, tmp_path):
     assert names(tmp_path) == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert len(web.asked) == 4
+
+
+def test_a_folder_in_the_place_of_the_file_is_named_before_the_download(web, tmp_path):
+    (tmp_path / "data").mkdir()
+
+    with pytest.raises(IsADirectoryError, match=r"data is a folder; .* such as .*data/a\.bin"):
+        download(web.url("a.bin"), tmp_path / "data", verbose=0)
+
+    assert web.asked == []
+    assert names(tmp_path) == ["data"]

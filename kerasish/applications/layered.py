@@ -21,7 +21,7 @@ from kerasish.config import image_data_format
 from kerasish.describe import describe, suggest
 from kerasish.layers import Concatenate, Dense, GlobalAveragePooling2D, Rescaling
 from kerasish.models import Model
-from kerasish.utils.download import download
+from kerasish.utils.download import download, file_in
 
 __all__ = ["HEAD", "Layered", "Published", "channels_of", "concatenated", "sides_of"]
 
@@ -239,7 +239,7 @@ def fetch(name: str, address: str, digits: str | None) -> Path:
     Raises:
         ConnectionError: If a download fails; the message says which file to put where.
     """
-    file = address.rpartition("/")[2]
+    file = file_in(address)
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     path = Path(torch.hub.get_dir()) / "checkpoints" / file
     for place in (path, home / "models" / file):

@@ -8,7 +8,6 @@ import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from kerasish.applications.backbone import Backbone
 from kerasish.describe import describe, suggest
 from kerasish.saving.tensors import read_tensors
-from kerasish.utils.download import download
+from kerasish.utils.download import download, file_in
 
 State = dict[str, Tensor]
 
@@ -80,7 +79,7 @@ def _find_weights(name: str, architecture: str, weights: Any) -> Any:
 
 
 def _download(name: str, url: str) -> State:
-    file = Path(urlparse(url).path).name
+    file = file_in(url)
     path = Path(torch.hub.get_dir()) / "checkpoints" / file
     if not path.exists():
         found = _HASHED.search(file)

@@ -25,10 +25,16 @@ def unpack(
         formats: Which of `"tar"` and `"zip"` to try, in this order.
 
     Raises:
+        NotADirectoryError: If a file has the folder's name.
         ValueError: If it is of another format or damaged, or would write outside the folder;
             nothing is unpacked then.
     """
     archive, folder = Path(archive), Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(
+            f"Cannot unpack {archive} into {folder}: there is a file of that name. Remove it, or "
+            "unpack under another name (`fname` of get_file)."
+        )
     fresh = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     try:

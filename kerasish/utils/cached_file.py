@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from kerasish.describe import describe
 from kerasish.utils.archives import formats_of, unpack
-from kerasish.utils.download import download, has_hash, wait_for
+from kerasish.utils.download import download, file_in, has_hash, wait_for
 
 
 def home() -> Path:
@@ -63,8 +62,10 @@ def get_file(
             removed then), or cannot be unpacked.
         ConnectionError: If it could not be downloaded; the message says which file to put where.
     """
-    if origin is None:
-        raise ValueError("get_file: `origin` must be the address of the file, got None.")
+    if not isinstance(origin, str) or not origin:
+        raise ValueError(
+            f"get_file: `origin` must be the address of the file, got {describe(origin)}."
+        )
     if md5_hash is not None and file_hash is None:
         file_hash, hash_algorithm = md5_hash, "md5"
     formats = formats_of("tar" if untar else archive_format) if extract or untar else ()
@@ -76,7 +77,7 @@ def get_file(
     )
     try:
         if kept is None:
-            if path.exists() and not force_download and verbose:
+            if path.is_file() and not force_download and verbose:
                 sys.stdout.write(f"{path} has another hash than the expected one.\n")
             download(
                 origin, path, file_hash=file_hash, hash_algorithm=hash_algorithm, verbose=verbose
@@ -106,7 +107,7 @@ def _unpack_if_newer(
 def _names(fname: str | os.PathLike | None, origin: str, extracts: bool) -> tuple[str, str]:
     """The names of the file and of the folder it is unpacked into, as Keras gives them."""
     given = os.fspath(fname) if fname else ""
-    name = given or urlsplit(origin).path.rpartition("/")[2]
+    name = given or file_in(origin)
     if not name:
         raise ValueError(f"get_file: {origin} ends in no file name; give one as `fname`.")
     if name in (".", "..") or "/" in name or os.sep in name:
@@ -129,7 +130,7 @@ def _kept(
     algorithm: str,
 ) -> Path | None:
     """Where the file is already, with the expected hash: in our folder or in Keras's."""
-    if path.exists() and has_hash(path, file_hash, algorithm):
+    if path.is_file() and has_hash(path, file_hash, algorithm):
         return path
     if cache_dir is None and file_hash is not None:
         keras = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / cache_subdir

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from kerasish.callbacks.screens import screen_for
 from kerasish.describe import describe
@@ -63,9 +64,14 @@ def download(
 
     Raises:
         ConnectionError: If the file could not be had; the message says which to put where.
+        IsADirectoryError: If `path` is a folder.
         ValueError: If the file has another hash; it is removed.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"download: {path} is a folder; name the file in it, such as {path / file_in(url)}."
+        )
     expected = known_hash(file_hash, hash_algorithm)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -82,6 +88,16 @@ def download(
         part.replace(path)
         _discard(part)
     return path
+
+
+def file_in(url: str) -> str:
+    """The name of the file at an address, without what is asked behind a question mark.
+
+    Example:
+        >>> file_in("https://example.org/folder/a.zip?download=true")
+        'a.zip'
+    """
+    return urlsplit(url).path.rpartition("/")[2]
 
 
 def known_hash(file_hash: str | None, algorithm: str) -> tuple[str, str] | None:

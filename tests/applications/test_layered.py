@@ -16,6 +16,7 @@ from kerasish.applications import catalogue
 from kerasish.applications.keras_files import layers_as_keras
 from kerasish.applications.layered import Layered, Published
 from kerasish.applications.nasnet import nasnet
+from tests.loopback import loopback
 
 # Keras writes files in a way that NumPy will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -299,6 +300,18 @@ def test_addresses_and_hashes_are_those_of_keras(name):
         address, digits = network.published.files(top=top, size=[224, 224], **network.own_options)
         assert address.rpartition("/")[0] + "/" in pieces
         assert digits is None or digits in pieces
+
+
+def test_an_address_may_end_in_a_question(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    model = ours("MobileNet")
+    with loopback() as web:
+        model.save_weights(tmp_path / "w.safetensors")
+        web.files["w.safetensors?download=true"] = (tmp_path / "w.safetensors").read_bytes()
+
+        same = ours("MobileNet", weights=web.url("w.safetensors?download=true"))
+
+    assert_close(dict(same.state_dict()), dict(model.state_dict()), rtol=0, atol=0)
 
 
 # Wrong arguments
