@@ -380,6 +380,8 @@ def test_kept_file_that_was_damaged_is_downloaded_again(web, tmp_path):
         ("california_housing", {"version": "huge"}, "`version` must be"),
         ("california_housing", {"test_split": 1}, r"`test_split` must be in \[0, 1\)"),
         ("boston_housing", {"test_split": -0.1}, "`test_split` must be"),
+        ("reuters", {"test_split": 1.5}, "`test_split` must be"),
+        ("digits", {"test_split": "0.2"}, "`test_split` must be"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(name, arguments, words):
@@ -449,3 +451,15 @@ def test_arrays_come_as_numpy_reads_them(tmp_path):
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array, strict=True)
+
+
+def test_reuters_without_texts_short_enough_is_an_error(web):
+    with pytest.raises(ValueError, match=r"reuters\.load_data: no text is shorter than maxlen=1"):
+        datasets.reuters.load_data(maxlen=1)
+
+
+def test_what_is_no_npz_file_is_named(tmp_path):
+    (tmp_path / "mine.npz").write_bytes(b"nothing")
+
+    with pytest.raises(ValueError, match=r"mine\.npz is damaged, or no \.npz file"):
+        datasets.mnist.load_data(tmp_path / "mine.npz")

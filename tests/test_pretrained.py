@@ -171,11 +171,11 @@ def test_weights_that_do_not_fit_are_named_briefly(network, tmp_path):
     assert "features.0.weight (2, 2) instead of (64, 3, 3, 3)" in text
 
 
-@pytest.mark.parametrize("content", ["text", "list", "object"])
+@pytest.mark.parametrize("content", ["text", "letter", "list", "object"])
 def test_files_that_hold_no_weights_are_refused(content, tmp_path):
     path = tmp_path / "w.pth"
-    if content == "text":
-        path.write_text("<html>not found</html>")
+    if content in ("text", "letter"):
+        path.write_text("<html>not found</html>" if content == "text" else "a")
     else:
         torch.save([1, 2] if content == "list" else Path("x"), path)
 

@@ -144,3 +144,20 @@ def test_bytes_are_told_in_three_digits_or_so():
         "170.5 MB",
         "5000.0 GB",
     ]
+
+
+def test_values_that_need_gradients_are_averaged_without_them(capsys):
+    weight = torch.ones((), requires_grad=True)
+    bar = Progbar(3)
+
+    for step in range(2):
+        bar.add(1, values={"loss": weight * step}.items())
+    bar.update(3, finalize=True)
+
+    assert "loss 0.5000" in capsys.readouterr().out
+
+
+def test_values_may_be_a_dict(capsys):
+    Progbar(1).add(1, values={"loss": 2.0})
+
+    assert "loss 2.0000" in capsys.readouterr().out

@@ -98,7 +98,7 @@ def test_files_of_other_programs_are_read(content, tmp_path):
         (riff((b"fmt ", layout(), None), (b"data", SAMPLES, 100)), "ends after 8 of 100 bytes"),
         (riff((b"fmt ", layout(17, bits=4), None), (b"data", SAMPLES, None)), "coding 17 with 4"),
         (riff((b"fmt ", layout(), None), (b"data", SAMPLES[:7], None)), "buffer size"),
-        (riff((b"fmt ", layout(channels=3), None), (b"data", SAMPLES, None)), "reshape"),
+        (riff((b"fmt ", layout(channels=3), None), (b"data", SAMPLES, None)), "whole samples"),
     ],
 )
 def test_broken_files_are_named(content, words, tmp_path):
@@ -151,3 +151,20 @@ def test_same_rate_and_silence_of_no_length_stay_as_they_are():
 
     assert resample(sound, 8000, 8000) is sound
     assert resample(sound[:0], 8000, 16_000).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("place", "form", "number", "words"),
+    [
+        (22, "<H", 0, "0 channels"),
+        (24, "<I", 0, "0 samples a second"),
+    ],
+)
+def test_headers_that_make_no_sense_are_explained(place, form, number, words, tmp_path):
+    write_pcm(tmp_path / "a.wav", np.zeros((100, 1)), 2)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    struct.pack_into(form, content, place, number)
+    (tmp_path / "a.wav").write_bytes(content)
+
+    with pytest.raises(ValueError, match=rf"Cannot read the sound .*a\.wav: .*{words}"):
+        read_wav(tmp_path / "a.wav")

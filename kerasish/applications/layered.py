@@ -141,7 +141,10 @@ class Layered(Application):
         for key in kwargs.keys() - self.__signature__.parameters.keys():
             known = [*self.__signature__.parameters]
             raise TypeError(f"{self.name} has no argument '{key}'{suggest(key, known)}.")
-        bound = self.__signature__.bind(*args, **kwargs)
+        try:
+            bound = self.__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
         bound.apply_defaults()
         return self._make(**bound.arguments)
 
@@ -199,7 +202,7 @@ class Layered(Application):
         suffixes = (*OF_KERAS, ".pth", ".pt", ".safetensors")
         is_path = isinstance(weights, str) and (weights.endswith(suffixes) or os.sep in weights)
         if is_path or isinstance(weights, os.PathLike):
-            if not Path(weights).exists():
+            if not Path(weights).is_file():
                 raise FileNotFoundError(f"{self.name}: there is no weights file {weights}.")
             return Path(weights)
         raise ValueError(

@@ -81,7 +81,7 @@ def _find_weights(name: str, architecture: str, weights: Any) -> Any:
 def _download(name: str, url: str) -> State:
     file = file_in(url)
     path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    if not path.exists():
+    if not path.is_file():
         found = _HASHED.search(file)
         digits = found[0][1:-1] if found else None
         algorithm = "sha256" if found else "auto"
@@ -112,7 +112,7 @@ def read_file(name: str, path: Path) -> State:
         return read_tensors(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, LookupError, RuntimeError, EOFError) as error:
         raise ValueError(
             f"{name}: {path} is damaged, or holds more than tensors ({_first_line(error)}). "
             "Delete it and download it again, or save a state_dict."

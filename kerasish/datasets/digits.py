@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasish.describe import describe
+from kerasish.datasets.files import Arrays, check_test_split
 
 ARCHIVE = Path(__file__).with_name("digits.npz")
-
-Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def load_data(test_split: float = 0.2, seed: int = 113) -> tuple[Arrays, Arrays]:
@@ -38,10 +36,7 @@ def load_data(test_split: float = 0.2, seed: int = 113) -> tuple[Arrays, Arrays]
         >>> x_train.shape, x_train.dtype, y_test.shape
         ((1438, 8, 8), dtype('uint8'), (359,))
     """
-    if not 0 <= test_split < 1:
-        raise ValueError(
-            f"digits.load_data: `test_split` must be in [0, 1), got {describe(test_split)}."
-        )
+    check_test_split("digits", test_split)
     with np.load(ARCHIVE, allow_pickle=False) as archive:
         x, y = archive["x"], archive["y"].astype(np.int64)
     order = np.random.default_rng(seed).permutation(len(y))

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from kerasish.describe import describe
 from kerasish.utils.cached_file import get_file
 
 GOOGLE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
@@ -127,13 +128,32 @@ def fetch(name: str, path: str | os.PathLike | None = None) -> Path:
     )
 
 
+def check_test_split(name: str, share: Any) -> None:
+    """Refuse what is no share of rows for testing.
+
+    Raises:
+        ValueError: If it is not in [0, 1).
+    """
+    if not isinstance(share, (int, float, np.floating)) or not 0 <= share < 1:
+        raise ValueError(
+            f"{name}.load_data: `test_split` must be in [0, 1), got {describe(share)}."
+        )
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a `.npz` file by name, with those of Python lists, and no code run."""
+    """The arrays of a `.npz` file by name, with those of Python lists, and no code run.
+
+    Raises:
+        ValueError: If it is no such file.
+    """
     found = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as stream:
-                found[name.removesuffix(".npy")] = _read_array(stream)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as stream:
+                    found[name.removesuffix(".npy")] = _read_array(stream)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is damaged, or no .npz file ({error}).") from error
     return found
 
 

@@ -6,18 +6,14 @@ import os
 
 import numpy as np
 
-from kerasish.datasets.files import Arrays, fetch, read_npz, shuffled
-from kerasish.describe import describe
+from kerasish.datasets.files import Arrays, check_test_split, fetch, read_npz, shuffled
 
 
 def load_split(
     name: str, path: str | os.PathLike, test_split: float, seed: int, rows: int | None = None
 ) -> tuple[Arrays, Arrays]:
     """Shuffle the first `rows` rows of a table, and split off the last share for testing."""
-    if not 0 <= test_split < 1:
-        raise ValueError(
-            f"{name}.load_data: `test_split` must be in [0, 1), got {describe(test_split)}."
-        )
+    check_test_split(name, test_split)
     found = read_npz(fetch(name, path))
     x, y = shuffled(found["x"][:rows], found["y"][:rows], np.random.RandomState(seed))
     split = int(len(x) * (1 - test_split))

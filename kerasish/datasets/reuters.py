@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from kerasish.datasets.files import Arrays, fetch, read_npz, shuffled
+from kerasish.datasets.files import Arrays, check_test_split, fetch, read_npz, shuffled
 from kerasish.datasets.word_numbers import limited, marked, shorter_than, word_index
 
 TOPICS = (
@@ -41,7 +41,7 @@ def load_data(
         num_words: Numbers from here on are too rare; `None` keeps all but the very last.
         skip_top: Numbers below are too frequent.
         maxlen: Texts of this length or longer are left out.
-        test_split: The share of texts for testing.
+        test_split: The share of texts for testing, in [0, 1).
         seed: Seed of the shuffle.
         start_char: The number that every text begins with; `None` for none.
         oov_char: What stands for words that are too rare or too frequent; `None` drops them.
@@ -52,11 +52,15 @@ def load_data(
         `(x_train, y_train), (x_test, y_test)`.
 
     Raises:
+        ValueError: If `test_split` is not in [0, 1), or no text is shorter than `maxlen`.
         ConnectionError: If the file cannot be downloaded; the message says which to put where.
     """
+    check_test_split("reuters", test_split)
     found = read_npz(fetch("reuters", path))
     texts, y = shuffled(found["x"], found["y"], np.random.RandomState(seed))
     texts, y = shorter_than(maxlen, marked(texts, start_char, index_from), y)
+    if not texts:
+        raise ValueError(f"reuters.load_data: no text is shorter than maxlen={maxlen}; raise it.")
     x = limited(texts, num_words, skip_top, oov_char)
     split = int(len(x) * (1 - test_split))
     return (x[:split], y[:split]), (x[split:], y[split:])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from kerasish.callbacks.progress_line import Status, duration, finished_lines
 from kerasish.callbacks.screens import screen_for
@@ -74,14 +75,14 @@ class Progbar:
     def update(
         self,
         current: int,
-        values: Iterable[tuple[str, Any]] | None = None,
+        values: Iterable[tuple[str, Any]] | Mapping[str, Any] | None = None,
         finalize: bool | None = None,
     ) -> None:
         """Tell how far the loop is.
 
         Args:
             current: Steps done so far.
-            values: Names and numbers of the steps since the last update.
+            values: Names and numbers of the steps since the last update, as pairs or a dict.
             finalize: Whether this is the last update; by default, when `target` is reached.
         """
         if finalize is None:
@@ -100,7 +101,9 @@ class Progbar:
         if self._first is None and current > self._initial:
             self._first = (current, now)
 
-    def add(self, n: int, values: Iterable[tuple[str, Any]] | None = None) -> None:
+    def add(
+        self, n: int, values: Iterable[tuple[str, Any]] | Mapping[str, Any] | None = None
+    ) -> None:
         """Tell that `n` more steps are done, with their values."""
         self.update(self._seen + n, values)
 
@@ -108,8 +111,10 @@ class Progbar:
         """End the live line as it is; for loops that stop early."""
         self._screen.leave()
 
-    def _take(self, values: Iterable[tuple[str, Any]], steps: int, final: bool) -> None:
-        for name, value in values:
+    def _take(self, values: Any, steps: int, final: bool) -> None:
+        for name, value in values.items() if isinstance(values, Mapping) else values:
+            if isinstance(value, Tensor):
+                value = value.detach()  # a sum would keep what all its terms were computed of
             if final or not self._is_averaged(name):
                 self._sums[name] = (value, 1)
             else:

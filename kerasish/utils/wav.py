@@ -41,7 +41,13 @@ def read_wav(path: str | os.PathLike) -> tuple[Tensor, int]:
         code, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", layout)
         if code == EXTENSIBLE:
             (code,) = struct.unpack_from("<H", layout, 24)
+        if not channels or not rate:
+            raise ValueError(f"it says it has {channels} channels and {rate} samples a second")
         values = _numbers(data, code, bits)
+        if len(values) % channels:
+            raise ValueError(
+                f"its {len(values):,} numbers do not make whole samples of {channels} channels"
+            )
         return torch.from_numpy(values.reshape(-1, channels)), rate
     except (struct.error, ValueError) as error:
         raise ValueError(f"Cannot read the sound {path}: {error}.") from error

@@ -4,6 +4,7 @@ import inspect
 import re
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -323,6 +324,7 @@ def test_an_address_may_end_in_a_question(tmp_path, monkeypatch):
         ({"clases": 4}, TypeError, "no argument 'clases'; did you mean 'classes'"),
         ({"weights": "imagnet"}, ValueError, "did you mean 'imagenet'"),
         ({"weights": "w.weights.h5"}, FileNotFoundError, r"no weights file w\.weights\.h5"),
+        ({"weights": Path(__file__).parent}, FileNotFoundError, "no weights file"),
         ({"weights": "imagenet"}, ValueError, r"for `alpha` of \[0\.25, .* got 0\.25 .* and 2"),
         ({"input_shape": (3, 16, 16)}, ValueError, r"at least \(32, 32\), got \(16, 16\)"),
         ({"input_shape": (1, 32, 32), "weights": "x.h5"}, ValueError, "see 3 channels"),
@@ -332,6 +334,11 @@ def test_an_address_may_end_in_a_question(tmp_path, monkeypatch):
 def test_wrong_arguments_are_explained(kwargs, error, message):
     with pytest.raises(error, match=message):
         ours("MobileNet", **kwargs)
+
+
+def test_too_many_arguments_are_said_to_be_so_of_whom():
+    with pytest.raises(TypeError, match="MobileNet: too many positional arguments"):
+        applications.MobileNet(*range(20))
 
 
 def test_nasnet_must_know_its_images_size():
