@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import kerasish
 from kerasish import layers
+from kerasish.training.memory import keep_freed_memory
 
 Pair = tuple[str, Callable, Callable, tuple[Tensor, ...]]
 LAYOUT_COPIES = ("aten::copy_", "aten::clone", "aten::contiguous")
@@ -254,6 +255,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as fit does; otherwise page faults are what is measured
     torch.manual_seed(0)
     print(f"torch {torch.__version__}, one thread: forward and backward, kerasish / torch\n")
     for family in (dense, convolution, normalization, recurrent, attention):
