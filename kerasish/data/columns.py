@@ -71,6 +71,14 @@ def open_table(data: Any) -> Any:
     return TableStream(data) if isinstance(data, IterableDataset) else TableSource(data)
 
 
+def names_in_table(data: Any) -> list[str] | None:
+    """The names of the classes that a data set of Hugging Face gives its target, if it does."""
+    kinds = getattr(data, "features", None)
+    if not isinstance(kinds, dict):
+        return None
+    return getattr(kinds.get(target_among(kinds)), "names", None)
+
+
 def target_among(names: Any) -> str | None:
     """The column that is the target: `None` where no column has one of the usual names.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data import Feed, make_feed
+from kerasish.data.columns import names_in_table
 from kerasish.describe import describe
 from kerasish.models import Model
 from kerasish.training.session import as_numpy
@@ -69,7 +70,14 @@ def predictions(
 
 def names_of(model: Any, data: Any) -> list[str] | None:
     """The names of the classes, as the data or else the model know them."""
-    return getattr(data, "class_names", None) or getattr(model, "class_names", None)
+    inner = data
+    while inner is not None:  # a loader has its data set, and a subset that which it is of
+        names = getattr(inner, "class_names", None) or getattr(inner, "classes", None)
+        names = names or names_in_table(inner)
+        if names:
+            return list(names)
+        inner = getattr(inner, "dataset", None)
+    return getattr(model, "class_names", None)
 
 
 class _Inputs:

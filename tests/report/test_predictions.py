@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import nn
 from torch.testing import assert_close
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import kerasish
 from kerasish import layers, report
@@ -127,3 +127,24 @@ def test_several_outputs_are_refused():
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match="Expected a model or a torch module"):
         report.predictions("resnet", *data())
+
+
+# Names of classes
+
+
+def test_class_names_of_a_table_and_of_what_a_loader_reads_are_found():
+    datasets = pytest.importorskip("datasets")
+    rows, labels = np.ones((6, 4), "float32"), np.arange(6) % 2
+    kinds = datasets.Features(
+        {
+            "x": datasets.List(datasets.Value("float32")),
+            "label": datasets.ClassLabel(names=["cat", "dog"]),
+        }
+    )
+    table = datasets.Dataset.from_dict({"x": rows.tolist(), "label": labels.tolist()}, kinds)
+    pictures = TensorDataset(torch.as_tensor(rows), torch.as_tensor(labels))
+    pictures.classes = ["cat", "dog"]  # as torchvision's have them
+    model = kerasish.Sequential([layers.Input((4,)), layers.Dense(2)])
+
+    for data in (table, pictures, DataLoader(Subset(pictures, [0, 1, 2]), batch_size=2)):
+        assert report.predictions(model, data).class_names == ["cat", "dog"]
