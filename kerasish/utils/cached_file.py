@@ -9,7 +9,8 @@ from pathlib import Path
 
 from kerasish.describe import describe
 from kerasish.utils.archives import formats_of, unpack
-from kerasish.utils.download import download, file_in, has_hash, wait_for
+from kerasish.utils.download import download, file_in, has_hash
+from kerasish.utils.locks import wait_for
 
 
 def home() -> Path:

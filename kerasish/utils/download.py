@@ -18,12 +18,8 @@ from urllib.parse import urlsplit
 
 from kerasish.callbacks.screens import screen_for
 from kerasish.describe import describe
+from kerasish.utils.locks import HAS_LOCKS, identity, inode, wait_for
 from kerasish.utils.progbar import Progbar
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 TRIES = 3  # in a row without a byte more
 PAUSE = 1.0  # seconds before the second try, twice as many before the third
@@ -75,9 +71,9 @@ def download(
     expected = known_hash(file_hash, hash_algorithm)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    before = _identity(path)
+    before = identity(path)
     with _alone(part, verbose):
-        if _identity(path) != before:  # another process was quicker
+        if identity(path) != before:  # another process was quicker
             return path
         _fetch(url, path, part, verbose)
         try:
@@ -300,12 +296,12 @@ def _alone(part: Path, verbose: int | str) -> Iterator[None]:
     """Hold the partial file, so that a second process waits; an empty one is not left behind."""
     while True:
         with part.open("ab") as held:
-            if fcntl is None:
+            if not HAS_LOCKS:
                 held.close()  # Windows refuses to rename what is open
             else:
                 wait_for(held, f"downloads {part.stem}", verbose)
                 # Whoever had it before may have renamed or removed it.
-                if _identity(part) != _inode(os.fstat(held.fileno())):
+                if identity(part) != inode(os.fstat(held.fileno())):
                     continue
             try:
                 yield
@@ -313,34 +309,3 @@ def _alone(part: Path, verbose: int | str) -> Iterator[None]:
                 if part.exists() and not part.stat().st_size:
                     _discard(part)
             return
-
-
-def wait_for(held: IO[bytes], what: str, verbose: int | str) -> None:
-    """Lock an open file until it is closed, after any other process that has locked it.
-
-    Args:
-        held: The file.
-        what: What the other process does, such as `downloads a.zip`.
-        verbose: Whether to say so.
-    """
-    if fcntl is None:  # Windows
-        return
-    with contextlib.suppress(OSError):  # some network disks have no locks
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if verbose:
-                sys.stdout.write(f"Waiting for another process that {what}\n")
-                sys.stdout.flush()
-            fcntl.flock(held, fcntl.LOCK_EX)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        return _inode(path.stat())
-    except FileNotFoundError:
-        return None
-
-
-def _inode(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
