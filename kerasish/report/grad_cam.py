@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from kerasish.describe import describe
 from kerasish.optimizers import SGD
 from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
 from kerasish.report.map_layers import channels_first, find_layer
-from kerasish.report.predictions import as_model, names_of
+from kerasish.report.predictions import as_model, at_test_time, names_of
 from kerasish.training.placement import autocast, device_of, place_model
 from kerasish.training.planned import fit_inputs
 from kerasish.training.recipe import Recipe
@@ -120,24 +119,11 @@ def grad_cam(
     Gradient-based Localization".
     """
     model = as_model(model)
-    with _at_test_time(model):
+    with at_test_time(model), torch.inference_mode(False), torch.enable_grad():
         found = _explained(model, images, class_index, layer, batch_size)
     if plot is not None:
         found.plot(plot)
     return found
-
-
-@contextmanager
-def _at_test_time(model: nn.Module) -> Iterator[None]:
-    """The model as at test time, with gradients even where they are off; its modes come back."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        for module, was in modes:
-            module.training = was
 
 
 def _explained(

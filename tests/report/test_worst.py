@@ -193,3 +193,16 @@ def test_a_model_must_be_compiled_with_a_loss():
 def test_impossible_counts_are_refused(n):
     with pytest.raises(ValueError, match="`n` must be a positive number"):
         report.worst_predictions(network(), *data(), n=n)
+
+
+def test_the_modes_of_a_model_are_left_as_they_are():
+    model = kerasish.Sequential([layers.Input((3,)), layers.Dropout(0.5), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.train()
+    model.layers[0].eval()
+
+    report.worst_predictions(model, np.ones((4, 3)), np.ones((4, 1)), n=1)
+
+    assert model.training
+    assert not model.layers[0].training
+    assert model.layers[1].training
