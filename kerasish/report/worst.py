@@ -148,8 +148,8 @@ def _worst_rows(feed: Any, step: Any, loss: Any, n: int) -> list[Row]:
     seen = 0
     for x, y, _ in feed.batches(0):
         y_pred = step(x)
-        # What is no number could not be worse.
-        losses = losses_by_row(loss, y, y_pred).nan_to_num(nan=float("inf"))
+        losses = losses_by_row(loss, y, y_pred)
+        losses = losses.masked_fill(losses.isnan(), float("inf"))  # it could not be worse
         floor = kept[-1][0] if len(kept) == n else -float("inf")
         values, places = losses.topk(min(n, len(losses)))
         for value, i in zip(values.tolist(), places.tolist(), strict=True):

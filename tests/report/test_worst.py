@@ -206,3 +206,12 @@ def test_the_modes_of_a_model_are_left_as_they_are():
     assert model.training
     assert not model.layers[0].training
     assert model.layers[1].training
+
+
+def test_infinite_losses_stay_infinite():
+    model = kerasish.Sequential([layers.Input((1,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+
+    found = report.worst_predictions(model, np.ones((3, 1)), np.array([0.0, 1e30, 0.0]), n=1)
+
+    assert found.losses.tolist() == [float("inf")]
