@@ -153,6 +153,7 @@ def plain_train_step(plan: StepPlan) -> Step:
     optimizer = plan.recipe.optimizer
     update, gathers = optimizer.update, optimizer.gradient_accumulation_steps is not None
     parameters = [p for p in model.parameters() if p.requires_grad]
+    backward = backward_on(plan.device)
 
     def clear() -> None:
         for parameter in parameters:
@@ -169,13 +170,34 @@ def plain_train_step(plan: StepPlan) -> Step:
             # Here and not after the update: backward takes this memory again at once. Freed with
             # the batch it goes back to the system, and costs page faults at every step.
             clear()
-        loss.backward()
+        backward(loss)
         update(gathers)
         return loss.detach(), detached(y_pred), y, weight, None
 
     if not gathers:
         step.finish = clear  # type: ignore[attr-defined]
     return step
+
+
+def backward_on(device: torch.device) -> Callable[[Tensor], None]:
+    """`loss.backward()`, on the CPU without the Python code around it: 5 of 16 µs.
+
+    That code looks at arguments, makes the gradient of the loss, which is 1, and hands settings of
+    the compiler to the threads of other devices.
+    """
+    engine = getattr(torch.autograd.Variable, "_execution_engine", None)
+    run = getattr(engine, "run_backward", None)
+    if device.type != "cpu" or run is None:
+        return Tensor.backward
+    one: Tensor | None = None
+
+    def backward(loss: Tensor) -> None:
+        nonlocal one
+        if one is None or one.dtype is not loss.dtype:
+            one = torch.ones_like(loss)
+        run((loss,), (one,), False, False, (), allow_unreachable=True, accumulate_grad=True)
+
+    return backward
 
 
 class FullTrainStep:
