@@ -90,7 +90,8 @@ def test_keras_files_give_keras_numbers(name, tmp_path):
     write = {"old.h5": write_older_file, "w.weights.h5": lambda m, path: m.save_weights(path)}
 
     cases = [("channels_last", "old.h5"), ("channels_first", "w.weights.h5")]
-    for form, file in cases[1:] if name == "Xception" else cases:
+    # The larger ones in one way each; MobileNet shows that both give the same.
+    for form, file in {"ResNet50V2": cases[:1], "Xception": cases[1:]}.get(name, cases):
         write[file](model, tmp_path / file)
         kerasish.config.set_image_data_format(form)
         mine = ours(name, weights=tmp_path / file, classifier_activation=None)
