@@ -19,10 +19,9 @@ def plot_sizes(steps: Sequence[int], quantities: Mapping[str, Series], profiles:
     Returns:
         The matplotlib figure.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
+    from kerasish.figures import Picture, colormaps
 
-    figure = Figure(figsize=(11, 3.6 * len(quantities)), layout="constrained")
+    figure = Picture(11, 3.6 * len(quantities))
     axes = figure.subplots(len(quantities), 2, squeeze=False)
     count = min(profiles, len(steps))
     moments = [round(i * (len(steps) - 1) / max(1, count - 1)) for i in range(count)]

@@ -86,8 +86,7 @@ class History(Callback):
         Raises:
             ValueError: If nothing was logged, or not under these names.
         """
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
+        from kerasish.figures import Picture
 
         bases = list(dict.fromkeys(name.removeprefix("val_") for name in self.history))
         names = bases if names is None else names
@@ -98,7 +97,7 @@ class History(Callback):
                 f"there is: {', '.join(bases) or 'nothing, train first'}."
             )
         rows = -(-len(names) // 2)
-        figure = Figure(figsize=(5.0 * min(2, len(names)), 3.2 * rows), layout="constrained")
+        figure = Picture(5.0 * min(2, len(names)), 3.2 * rows)
         axes = figure.subplots(rows, min(2, len(names)), squeeze=False).flat
         for axis, name in zip(axes, names, strict=False):
             for key, label, style in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
@@ -108,7 +107,7 @@ class History(Callback):
                         epochs, self.history[key][-len(epochs) :], style, marker=".", label=label
                     )
             axis.set(title=name, xlabel="epoch")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)
             axis.legend()
         for axis in list(axes)[len(names) :]:

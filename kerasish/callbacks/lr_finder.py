@@ -159,10 +159,10 @@ class LearningRateFinder(Callback):
         Returns:
             The matplotlib figure.
         """
-        from matplotlib.figure import Figure
+        from kerasish.figures import Picture
 
         best = self.suggestion()
-        figure = Figure(figsize=(6, 3.6), layout="constrained")
+        figure = Picture(6, 3.6)
         axis = figure.subplots()
         axis.plot(self.learning_rates, self.losses, alpha=0.3, label="batch")
         axis.plot(self.learning_rates, self.smoothed(), label="smoothed")

@@ -21,17 +21,9 @@ def new_figure(width: float, height: float) -> Any:
     Raises:
         ImportError: If matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            'Drawing needs matplotlib: pip install "kerasish[plot]". The data need neither.'
-        ) from error
-    # Not through pyplot, which would keep the figure alive and want a screen.
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    from kerasish.figures import Picture
+
+    return Picture(width, height)
 
 
 def save_figure(figure: Any, path: str | Path | None) -> Any:

@@ -146,6 +146,7 @@ def test_matrix_is_drawn(tmp_path):
 
 def test_missing_matplotlib_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    monkeypatch.delitem(__import__("sys").modules, "kerasish.figures", raising=False)
 
     with pytest.raises(ImportError, match=r"kerasish\[plot\]"):
         report.confusion_matrix(TRUE, SAID).plot()

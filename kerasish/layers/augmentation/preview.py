@@ -66,13 +66,10 @@ def _is_last(layer: Any) -> bool:
 
 
 def _draw(columns: list[Tensor], is_last: bool, size: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from kerasish.figures import Picture
 
     count = len(columns[0])
-    # Not through pyplot, which would keep the figure alive and want a screen.
-    figure = Figure(figsize=(size * len(columns), size * count + 0.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Picture(size * len(columns), size * count + 0.3)
     axes = figure.subplots(count, len(columns), squeeze=False)
     top = _top(columns[0])
     for column, batch in enumerate(columns):
