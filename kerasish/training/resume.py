@@ -138,7 +138,7 @@ class Backup:
         load_weights(model, shared["weights"])
         load_training_state(run, shared["training"])
         load_callback_states(run.listeners.callbacks, shared["callbacks"])
-        load_metrics(_metrics_of(model), self.own["metrics"])
+        load_metrics(metrics_of(model), self.own["metrics"])
 
     def restore_position(self, run: Any) -> None:
         """Put back the place in the data, then the random numbers, which finding it may draw."""
@@ -162,7 +162,7 @@ def fingerprint(run: Any) -> dict[str, Any]:
 def own_state(run: Any, batch: int) -> dict[str, Any]:
     """What is another in every process."""
     return {
-        "metrics": [metric_state(metric) for metric in _metrics_of(run.model)],
+        "metrics": [metric_state(metric) for metric in metrics_of(run.model)],
         "data": run.passes.position(batch),
         "validation": None if run.validation is None else run.validation.position(0),
         "layers": [_seed_state(seeds) for seeds in _layer_seeds(run.model)],
@@ -268,7 +268,8 @@ def _with_state(callbacks: Iterable[Any]) -> Iterator[tuple[str, Any]]:
             seen[kind] += 1
 
 
-def _metrics_of(model: Any) -> list[Metric]:
+def metrics_of(model: Any) -> list[Metric]:
+    """The compiled metrics, and those that the model and its layers keep."""
     # A subclass may list only its own under `metrics`.
     compiled = [] if model._objective is None else model._objective.all_metrics
     return list({id(metric): metric for metric in (*compiled, *model.metrics)}.values())

@@ -13,6 +13,7 @@ from kerasish.callbacks import BackupAndRestore, CallbackList
 from kerasish.data import Feed, make_feed, split_tail
 from kerasish.data.arrays import is_array, map_leaves
 from kerasish.training import loop, parallel, preflight
+from kerasish.training.aside import aside, fitting
 from kerasish.training.cache import check_cache_frozen
 from kerasish.training.guards import guarded
 from kerasish.training.on_batch import OnBatch
@@ -184,7 +185,7 @@ class Trainer(OnBatch):
             verbose != 0,
         )
         try:
-            with guarded("fit", recipe, self, feed.batch_size):  # type: ignore[arg-type]
+            with guarded("fit", recipe, self, feed.batch_size), fitting(self):  # type: ignore[arg-type]
                 run.train(initial_epoch, epochs)
         finally:
             # Whatever ended training, callbacks close their files and restore their weights, and
@@ -313,7 +314,7 @@ class Trainer(OnBatch):
                 "metrics": self._log_names(tracker, False),
             },
         )
-        with guarded("evaluate", recipe, self, feed.batch_size):  # type: ignore[arg-type]
+        with guarded("evaluate", recipe, self, feed.batch_size), aside(self):  # type: ignore[arg-type]
             logs = self._run_test(passes, listeners)
         if return_dict:
             return logs
@@ -364,15 +365,15 @@ class Trainer(OnBatch):
             model=self,
             params={"steps": passes.num_batches, "verbose": verbose, "metrics": [], "epochs": 1},
         )
-        model.eval()
-        plan = StepPlan(model, recipe, None, device)
-        step = make_predict_step(plan)
-        try:
-            listeners.on_predict_begin()
-            with guarded("predict", recipe, model, feed.batch_size):
-                _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
-        finally:
-            listeners.on_predict_end()
+        with aside(model):
+            model.eval()
+            step = make_predict_step(StepPlan(model, recipe, None, device))
+            try:
+                listeners.on_predict_begin()
+                with guarded("predict", recipe, model, feed.batch_size):
+                    _, outputs = loop.predict_batches(passes.next_epoch(), step, listeners)
+            finally:
+                listeners.on_predict_end()
         return map_leaves(as_numpy, outputs)
 
 

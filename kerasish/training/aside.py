@@ -1,0 +1,40 @@
+"""What a callback asks of a model in the middle of training leaves the training as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kerasish.training.resume import load_metrics, metric_state, metrics_of
+
+
+@contextmanager
+def fitting(model: Any) -> Iterator[None]:
+    """Around a run of `fit`."""
+    before = model.__dict__.get("_is_fitting", False)
+    model.__dict__["_is_fitting"] = True
+    try:
+        yield
+    finally:
+        model.__dict__["_is_fitting"] = before
+
+
+@contextmanager
+def aside(model: Any) -> Iterator[None]:
+    """Around `evaluate` and `predict`, which put a model into evaluation mode and reset metrics.
+
+    Within a fit, modes and metrics are put back: training goes on as if nothing had been asked.
+    """
+    if not model.__dict__.get("_is_fitting"):
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    metrics = metrics_of(model)
+    states = [metric_state(metric) for metric in metrics]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        load_metrics(metrics, states)
