@@ -133,4 +133,14 @@ def readable_code(graph: fx.Graph) -> str:
     source = graph.python_code("self").src.strip()
     source = re.sub(r";  (?:\w+ = )+None", "", source)
     source = re.sub(r" *# type: ignore.*", "", source)
+    source = re.sub(r"\btorch\._C\._(nn|fft|linalg|special)\.(\w+)", _public_name, source)
     return re.sub(r"\n{2,}", "\n", source) + "\n"
+
+
+def _public_name(found: re.Match) -> str:
+    """What users call a function that torch keeps in C, such as `torch._C._nn.avg_pool2d`."""
+    package, name = found.groups()
+    place = "nn.functional" if package == "nn" else package
+    short = name.removeprefix(f"{package}_")
+    public = getattr(nn.functional if package == "nn" else getattr(torch, package), short, None)
+    return found[0] if public is None else f"torch.{place}.{short}"

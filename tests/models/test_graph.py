@@ -301,6 +301,16 @@ def test_symbolic_tensor_has_no_value():
 # The generated code
 
 
+def test_code_calls_torch_functions_by_their_public_names():
+    x = layers.Input((4, 4, 4))
+    y = torch.fft.rfft(torch.linalg.norm(torch.special.expit(F.avg_pool2d(x, 2)), dim=-1)).abs()
+    code = Model(x, y).code
+
+    for name in ("nn.functional.avg_pool2d", "special.expit", "linalg.norm", "fft.rfft"):
+        assert f"torch.{name}(" in code
+    assert "._C" not in code
+
+
 def test_code_is_the_forward_a_person_would_write():
     code = two_branches().code
 
