@@ -15,6 +15,9 @@ else
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 endif
 
+# A plain path: with setuptools's import hook, `import kerasish` finds an empty package in the folder above a clone.
+EDITABLE := --config-settings editable_mode=compat
+
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test check format bench clean
 
@@ -52,10 +55,10 @@ else
 endif
 
 $(VENV)/core.stamp: pyproject.toml | $(BIN)/python
-	$(INSTALL) -e .
+	$(INSTALL) $(EDITABLE) -e .
 	@touch $@
 
 # The development extra holds the core too, so the core stamp is touched with it.
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
-	$(INSTALL) -e '.[dev]'
+	$(INSTALL) $(EDITABLE) -e '.[dev]'
 	@touch $(VENV)/core.stamp $@
