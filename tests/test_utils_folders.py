@@ -338,3 +338,8 @@ def test_text_that_is_not_utf8_is_an_error_that_names_it(reviews):
 
     with pytest.raises(ValueError, match=r"Cannot read the text .*latin\.txt: it is not UTF-8"):
         list(utils.text_dataset_from_directory(reviews, verbose=False))
+
+
+def test_batches_refuses_data_sets_that_make_no_batches():
+    with pytest.raises(TypeError, match=r"Batches: .*makes? batches.*DataLoader"):
+        utils.Batches([(1, 2)], batch_size=2)

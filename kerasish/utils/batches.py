@@ -12,6 +12,7 @@ from torch.utils.data import Sampler
 
 from kerasish.data.batch_source import BatchSource, ReadyLoader
 from kerasish.data.feed import mix_seed
+from kerasish.describe import describe
 
 
 class EpochOrder(Sampler):
@@ -49,6 +50,9 @@ class Batches(ReadyLoader):
         shuffle: Whether rows come in a new order each epoch.
         seed: Makes the orders repeat; drawn from torch's by default.
 
+    Raises:
+        TypeError: If the source is none, such as a list or a `TensorDataset`.
+
     Attributes:
         class_names: Names of the classes, in the order of their numbers, where there are any.
         class_counts: How many rows each class has, where there are any.
@@ -67,6 +71,11 @@ class Batches(ReadyLoader):
         shuffle: bool = False,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(source, BatchSource):
+            raise TypeError(
+                "Batches: `source` must make batches itself, as packed images do, got "
+                f"{describe(source)}. Give other data sets to a DataLoader, or to fit."
+            )
         order = EpochOrder(len(source), shuffle, seed)
         super().__init__(source, batch_size, order)
         self.functions: tuple[Callable, ...] = ()
