@@ -315,9 +315,12 @@ def test_readme_code_runs(tmp_path, monkeypatch):
         exec(compile("\n" * lines_before + block[1], str(README), "exec"), namespace)
 
 
-@needs_readme
-def test_readme_paths_exist():
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_paths_named_in_pages_exist(name):
+    page = ROOT / name
+    if not page.exists():
+        pytest.skip(f"there is no {name} here")
+    text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!\w+:|#)([^)#]+)", text)
     mentions = re.findall(
         r"(?<![\w/.:])(?:kerasish|examples|tests|docs|benchmarks)/[\w./-]*\w", text
