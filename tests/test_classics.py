@@ -209,7 +209,7 @@ def test_blocks_are_stages_with_names():
     model.freeze("stage[1-2]*")
 
     frozen = [stage.name for stage in model.stages() if not stage.trainable]
-    assert frozen == ["stage1_block1", "stage2_block1"]
+    assert frozen == ["stage1", "stage2"]
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,6 @@ ABSENT_ARGUMENTS: dict[str, dict[str, str]] = {
         f"{module}.{name}": {"format": ALWAYS_TORCH}
         for module in ("preprocessing", "utils")
         for name in (
-            "image_dataset_from_directory",
             "text_dataset_from_directory",
             "timeseries_dataset_from_array",
         )
@@ -122,6 +121,10 @@ DEFAULTS: dict[str, dict[str, tuple]] = {
     "layers.Normalization": {"axis": (-1, "auto", FORMAT_SETTING)},
     "preprocessing.image.smart_resize": {
         "data_format": ("channels_last", None, "the setting for images decides")
+    },
+    **{
+        f"{module}.image_dataset_from_directory": {"format": ("tf", None, ALWAYS_TORCH)}
+        for module in ("preprocessing", "utils")
     },
     **{
         f"{module}.DTypePolicy": {"name": (None, "no default", "say which policy")}
