@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from kerasish.describe import describe
+from kerasish.modes import evaluating
 
 
 def lsuv_(
@@ -142,16 +143,13 @@ def _make_orthonormal(module: Any) -> None:
 @contextmanager
 def _batch_statistics(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, but batch normalisations normalise by the batch; all is put back."""
-    modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    model.eval()
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.training = True
     try:
-        yield
+        with evaluating(model):
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.training = True
+            yield
     finally:
-        for module, training in modes:
-            module.training = training
         for buffer, value in buffers:
             buffer.copy_(value)

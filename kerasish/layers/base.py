@@ -30,6 +30,7 @@ from kerasish.layers.holder import WeightHolder
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_like
+from kerasish.modes import kept_modes
 from kerasish.registry import deserialize
 
 
@@ -248,13 +249,9 @@ class Layer(WeightHolder):
 
     @contextmanager
     def _mode(self, training: bool) -> Iterator[None]:
-        modes = [(module, module.training) for module in self.modules()]
-        self.train(training)
-        try:
+        with kept_modes(self):
+            self.train(training)
             yield
-        finally:
-            for module, was in modes:
-                module.training = was
 
     def _build_for(self, args: tuple, kwargs: dict) -> None:
         if self.built:

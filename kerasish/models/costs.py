@@ -23,6 +23,7 @@ from kerasish.graph.symbolic import Symbolic, map_nested
 from kerasish.models.receptive_field import FieldTracker
 from kerasish.models.rows import Row, has_graph
 from kerasish.models.spans import Field, Source, joined
+from kerasish.modes import evaluating
 
 
 @dataclasses.dataclass
@@ -118,7 +119,7 @@ class Costs:
 
     def _measure(self, model: Any) -> None:
         try:
-            with self._hooks(model), _evaluating(model):
+            with self._hooks(model), evaluating(model):
                 self._run_model(model)
         except Exception as error:
             # Code that looks at values cannot run without them; then the costs stay unknown.
@@ -245,17 +246,6 @@ def _recurrent_flops(x: Any, kernel: Any, recurrent: Any, *rest: Any, **options:
 
 # What torch's counter does not know: the CPU's recurrent kernel, met under autocast.
 _UNCOUNTED = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, was in modes:
-            module.training = was
 
 
 def _is_spec(value: Any) -> bool:

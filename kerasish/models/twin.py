@@ -10,6 +10,7 @@ from torch import fx, nn
 from kerasish import activations
 from kerasish.graph.expand import expand, expanded_graph
 from kerasish.layers.base import Layer
+from kerasish.modes import evaluating
 from kerasish.variables import Variable
 
 # Functions of ours that are a torch function with something added for training.
@@ -29,18 +30,14 @@ def torch_twin(model: Any) -> fx.GraphModule:
     Raises:
         TypeError: If a layer's code cannot be followed.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        outputs = expand(model.inputs, model.output, lambda m: isinstance(m, Layer))
-        graph = expanded_graph(model, model.inputs, outputs)
+        with evaluating(model):
+            outputs = expand(model.inputs, model.output, lambda m: isinstance(m, Layer))
+            graph = expanded_graph(model, model.inputs, outputs)
     except Exception as error:
         raise TypeError(
             f'"{model.name}" has a layer whose code cannot be written as torch calls: {error}'
         ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
     _use_torch_functions(graph)
     root = _plain_tree(model)
     twin = fx.GraphModule(root, graph, class_name="Twin")

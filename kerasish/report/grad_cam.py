@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from kerasish.data import make_feed
 from kerasish.describe import describe
+from kerasish.modes import evaluating
 from kerasish.optimizers import SGD
 from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
 from kerasish.report.map_layers import channels_first, find_layer
-from kerasish.report.predictions import as_model, at_test_time, names_of
+from kerasish.report.predictions import as_model, names_of
 from kerasish.training.placement import autocast, device_of, place_model
 from kerasish.training.planned import fit_inputs
 from kerasish.training.recipe import Recipe
@@ -119,7 +120,7 @@ def grad_cam(
     Gradient-based Localization".
     """
     model = as_model(model)
-    with at_test_time(model), torch.inference_mode(False), torch.enable_grad():
+    with evaluating(model), torch.inference_mode(False), torch.enable_grad():
         found = _explained(model, images, class_index, layer, batch_size)
     if plot is not None:
         found.plot(plot)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,18 +109,6 @@ def as_model(model: Any) -> Any:
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"Expected a model or a torch module, got {describe(model)}.")
     return Model(model)
-
-
-@contextmanager
-def at_test_time(model: torch.nn.Module) -> Iterator[None]:
-    """A model in evaluation mode; the modes of its modules come back."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, was in modes:
-            module.training = was
 
 
 def class_numbers(y_true: Any, y_pred: Any, owner: str) -> tuple[np.ndarray, np.ndarray, int]:

@@ -14,8 +14,9 @@ from torch import Tensor
 from kerasish.data import make_feed
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.describe import describe
+from kerasish.modes import evaluating
 from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
-from kerasish.report.predictions import at_test_time, checked_names, names_of
+from kerasish.report.predictions import checked_names, names_of
 from kerasish.training.loop import join
 from kerasish.training.loss_kinds import class_axis, kind_of_loss, takes_logits
 from kerasish.training.session import as_numpy
@@ -128,7 +129,7 @@ def worst_predictions(
     if len(outputs) != 1 or outputs[0].loss is None:
         raise ValueError("worst_predictions: the model must have one output, with a loss.")
     loss = outputs[0].loss
-    with at_test_time(model):
+    with evaluating(model):
         kept = _worst_rows(feed, make_predict_step(plan), loss, n)
     names = class_names or names_of(model, x)
     found = _described(kept, loss, names, format_of(model))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kerasish.modes import kept_modes
 from kerasish.training.resume import load_metrics, metric_state, metrics_of
 
 
@@ -29,12 +30,10 @@ def aside(model: Any) -> Iterator[None]:
     if not model.__dict__.get("_is_fitting"):
         yield
         return
-    modes = [(module, module.training) for module in model.modules()]
     metrics = metrics_of(model)
     states = [metric_state(metric) for metric in metrics]
     try:
-        yield
+        with kept_modes(model):
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         load_metrics(metrics, states)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Feed
 from kerasish.layers.recurrent.states import StatefulMixin
+from kerasish.modes import kept_modes
 from kerasish.random import SeedGenerator
 from kerasish.training.placement import autocast
 from kerasish.training.step import StepPlan
@@ -62,7 +63,6 @@ def run(plan: StepPlan, x: Any, *, graph: bool = False) -> Any:
 def unchanged(plan: StepPlan) -> Iterator[None]:
     """Restore modes, buffers, carried states, added losses and all random states afterwards."""
     model = plan.model
-    modes = [(module, module.training) for module in model.modules()]
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()
@@ -76,12 +76,10 @@ def unchanged(plan: StepPlan) -> Iterator[None]:
         layer.reset_state()  # they belong to a batch of another size
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     devices = [plan.device] if plan.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), kept_modes(model):
         try:
             yield
         finally:
-            for module, mode in modes:
-                module.training = mode
             for module, name, buffer, copy in buffers:
                 module._buffers[name] = buffer
                 if not torch.equal(buffer, copy):
