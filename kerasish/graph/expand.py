@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from kerasish.graph.build import compile_source, nodes_between, to_fx
+from kerasish.graph.products import with_quick_products
 from kerasish.graph.symbolic import (
     Symbolic,
     expansion,
@@ -81,7 +82,8 @@ def expanded_graph(root: nn.Module, inputs: list[Any], outputs: Any) -> fx.Graph
             raise KeyError("a tensor that is neither a parameter nor a buffer of the model")
         return tensors[id(tensor)]
 
-    return to_fx(inputs, outputs, lambda module: paths[id(module)], constant)
+    graph = to_fx(inputs, outputs, lambda module: paths[id(module)], constant)
+    return with_quick_products(graph, root)
 
 
 def bindable_source(graph: fx.Graph) -> tuple[str, list[str], dict[str, Any]]:
