@@ -3,80 +3,144 @@
 from __future__ import annotations
 
 import atexit
-import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-_END = object()
-# Threads at work, and what tells them to stop.
-_running: dict[threading.Thread, threading.Event] = {}
+# Seconds that a thread is given to finish the item it is at. One that waits for the disk or the
+# network may be left behind; what it would bring is thrown away.
+_PATIENCE = 5.0
 
 
-def ahead(items: Iterator[Item], count: int = 1) -> Iterator[Item]:
-    """The items, of which a thread makes up to `count` before they are asked for.
+class Ahead(Iterator[Item], Generic[Item]):
+    """The items of an iterator, of which a thread makes some before they are asked for.
 
-    What the iterator raises is raised where the item would have come. When the caller stops, the
-    thread does so after the item it is at.
+    What the iterator raises is raised, with its traceback, where the item would have come. The
+    thread starts with the first item, and ends with the last one or when nobody wants more.
 
     Args:
         items: An iterator that may run in another thread.
         count: How many items wait at most.
+
+    Example:
+        >>> list(Ahead(iter("abc")))
+        ['a', 'b', 'c']
     """
-    ready: queue.Queue[Any] = queue.Queue(count)
-    stopped = threading.Event()
 
-    def work() -> None:
+    def __init__(self, items: Iterator[Item], count: int = 2) -> None:
+        self._work = _Work(items, count)
+
+    def __next__(self) -> Item:
+        return self._work.take()
+
+    def peek(self) -> Item | None:
+        """The next item, which stays the next one; `None` where there is none, or an error."""
+        return self._work.peek()
+
+    def close(self) -> None:
+        """Stop the thread after the item it is at; there are no items any more."""
+        self._work.stop()
+
+    def __del__(self) -> None:
+        # The thread knows the work, not this object: forgetting it is enough.
+        if hasattr(self, "_work"):
+            self._work.stop()
+
+
+def in_thread_ahead() -> bool:
+    """Whether this code is run by an iterator whose items are made ahead."""
+    return threading.current_thread() in _running
+
+
+class _Work:
+    """What the thread and the one who takes its items share."""
+
+    def __init__(self, items: Iterator[Any], count: int) -> None:
+        self.items: Iterator[Any] | None = items
+        self.count = count
+        self.ready: deque[Any] = deque()
+        self.changed = threading.Condition()
+        self.error: BaseException | None = None
+        self.is_done = False
+        self.thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        # NumPy's settings for errors and the like are those of the code that asks.
+        run = copy_context().run
+        self.thread = threading.Thread(
+            target=run, args=(self.work,), daemon=True, name="kerasish-ahead"
+        )
+        _running[self.thread] = self
+        self.thread.start()
+
+    def work(self) -> None:
         try:
-            for item in items:
-                _put(ready, item, stopped)
-                del item  # or this thread would hold it until the next one is there
-                if stopped.is_set():
-                    return
-            _put(ready, _END, stopped)
+            assert self.items is not None
+            for item in self.items:
+                with self.changed:
+                    self.ready.append(item)
+                    del item  # or this thread would hold it until the next one is there
+                    self.changed.notify_all()
+                    self.changed.wait_for(lambda: self.is_done or len(self.ready) < self.count)
+                    if self.is_done:
+                        return
         except BaseException as error:
-            _put(ready, _Raised(error), stopped)
+            self.error = error
+        finally:
+            # Here, so that a generator's own ending runs before anybody sees that all is done.
+            self.items = None
+            _running.pop(threading.current_thread(), None)
+            with self.changed:
+                self.is_done = True
+                self.changed.notify_all()
 
-    thread = threading.Thread(target=work, daemon=True, name="kerasish-ahead")
-    thread.start()
-    _running[thread] = stopped
-    try:
-        while True:
-            item = ready.get()
-            if item is _END:
-                return
-            if isinstance(item, _Raised):
-                raise item.error
-            yield item
-            del item
-    finally:
-        stopped.set()
-        thread.join()
-        _running.pop(thread, None)
+    def wait(self) -> None:
+        """Until there is an item, or there will be none."""
+        with self.changed:
+            if self.thread is None and not self.is_done:
+                self.start()
+            self.changed.wait_for(lambda: self.ready or self.is_done)
 
+    def peek(self) -> Any:
+        self.wait()
+        return self.ready[0] if self.ready else None
 
-class _Raised:
-    """What the iterator raised."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-def _put(ready: queue.Queue, item: Any, stopped: threading.Event) -> None:
-    """Wait for room, unless nobody will make any."""
-    while not stopped.is_set():
+    def take(self) -> Any:
+        self.wait()
+        with self.changed:
+            if self.ready:
+                self.changed.notify_all()
+                return self.ready.popleft()
+        error, self.error = self.error, None
+        if error is None:
+            raise StopIteration
         try:
-            ready.put(item, timeout=0.1)
-        except queue.Full:
-            continue
-        return
+            raise error
+        finally:
+            del error
+
+    def stop(self) -> None:
+        with self.changed:
+            self.is_done = True
+            self.ready.clear()
+            self.changed.notify_all()
+        thread = self.thread
+        if thread is None:
+            self.items = None
+        elif thread is not threading.current_thread():
+            thread.join(_PATIENCE)
+
+
+# Threads at work. Whoever asks what a thread is, asks from that thread.
+_running: dict[threading.Thread, _Work] = {}
 
 
 @atexit.register
 def _stop_all() -> None:
     # Python kills threads that still run when it ends, and torch's kernels do not survive that.
-    for thread, stopped in list(_running.items()):
-        stopped.set()
-        thread.join()
+    for work in list(_running.values()):
+        work.stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from kerasish.data.ahead import ahead
+from kerasish.data.ahead import Ahead
 
 
 class BatchSource(Dataset):
@@ -129,7 +129,7 @@ class ReadyLoader(DataLoader):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # Made here, since it draws a seed from torch's generator.
         batches = super().__iter__()
-        return ahead(batches) if self.source.runs_ahead else batches
+        return Ahead(batches) if self.source.runs_ahead else batches
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -5,12 +5,13 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import SequentialSampler
 
 from kerasish import layers
-from kerasish.data.ahead import ahead
+from kerasish.data.ahead import Ahead
 from kerasish.data.batch_source import BatchSource, ReadyLoader
 from kerasish.data.image_source import ImageSource
 
@@ -28,19 +29,18 @@ def threads():
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_items_come_in_order(count):
-    assert list(ahead(iter(range(50)), count)) == list(range(50))
+    assert list(Ahead(iter(range(50)), count)) == list(range(50))
     assert not threads()
 
 
 def test_only_so_many_are_made_ahead():
     made = []
-    items = ahead((made.append(i) or i for i in range(20)), 2)
+    items = Ahead((made.append(i) or i for i in range(20)), 2)
 
     assert next(items) == 0
-    # One is used, two wait, and one more is done but has no room.
-    assert waiting_for(lambda: len(made) == 4)
+    assert waiting_for(lambda: len(made) == 3)  # one is used, two wait
     time.sleep(0.05)
-    assert made == [0, 1, 2, 3]
+    assert made == [0, 1, 2]
     items.close()
 
 
@@ -49,7 +49,7 @@ def test_error_is_raised_where_the_item_would_have_come():
         yield 1
         raise ValueError("the second is broken")
 
-    made = ahead(items())
+    made = Ahead(items())
 
     assert next(made) == 1
     with pytest.raises(ValueError, match="the second is broken"):
@@ -57,22 +57,95 @@ def test_error_is_raised_where_the_item_would_have_come():
     assert not threads()
 
 
-def test_thread_ends_when_the_caller_stops():
-    items = ahead(iter(range(1000)))
+@pytest.mark.parametrize("how", ["closed", "forgotten"])
+def test_thread_ends_when_the_caller_stops_and_so_does_the_generator(how):
+    ended = []
+
+    def numbers():
+        try:
+            yield from range(1000)
+        finally:
+            ended.append(threading.current_thread().name)
+
+    items = Ahead(numbers())
     next(items)
     assert threads()
 
-    items.close()
+    if how == "closed":
+        items.close()
+        assert list(items) == []
+    del items
 
     assert not threads()
+    assert ended == ["kerasish-ahead"]
+
+
+def test_the_next_item_can_be_looked_at():
+    items = Ahead(iter("ab"))
+
+    assert [items.peek(), items.peek(), next(items), next(items), items.peek()] == [*"aaab", None]
+
+
+def test_an_error_shows_where_it_came_from():
+    def broken():
+        yield 1
+        yield 1 / 0
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(Ahead(broken()))
+    assert caught.traceback[-1].name == "broken"
+
+
+def test_a_thread_that_hangs_is_left_behind(monkeypatch):
+    monkeypatch.setattr("kerasish.data.ahead._PATIENCE", 0.05)
+    let_go = threading.Event()
+
+    def hanging():
+        yield 1
+        let_go.wait(30)
+
+    items = Ahead(hanging())
+    next(items)
+
+    items.close()
+
+    assert threads()
+    let_go.set()
+    assert waiting_for(lambda: not threads())
+
+
+def test_waiting_can_be_interrupted():
+    script = (
+        "import os, signal, threading, time\n"
+        "from kerasish.data.ahead import Ahead\n"
+        "def slow():\n"
+        "    yield 1\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(1)\n"
+        "items = Ahead(slow())\n"
+        "try:\n"
+        "    list(items)\n"
+        "except KeyboardInterrupt:\n"
+        "    items.close()\n"
+        "    print(threading.active_count())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+
+    assert done.stdout == b"1\n", done.stderr
+
+
+def test_settings_of_the_caller_hold_in_the_thread():
+    with np.errstate(divide="ignore"):
+        assert list(Ahead(iter([0]))) == [0]
+        assert list(Ahead(np.float64(1) / x for x in np.zeros(1))) == [np.inf]
 
 
 def test_program_may_end_while_a_thread_works():
     script = (
         "import itertools, torch\n"
-        "from kerasish.data.ahead import ahead\n"
+        "from kerasish.data.ahead import Ahead\n"
         "x = torch.rand(300, 300)\n"
-        "items = ahead((x @ x for _ in itertools.count()), 1000)\n"
+        "items = Ahead((x @ x for _ in itertools.count()), 1000)\n"
         "next(items)\n"
     )
 
