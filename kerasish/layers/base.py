@@ -25,7 +25,7 @@ from kerasish.graph.symbolic import (
     symbolic_input,
     symbolic_leaves,
 )
-from kerasish.layers.arguments import ShownSignature, check_places, constructor_signature
+from kerasish.layers.arguments import ShownSignature, constructor_signature
 from kerasish.layers.holder import WeightHolder
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
@@ -88,8 +88,6 @@ class Layer(WeightHolder):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Keep the constructor's arguments, for `get_config`."""
-        if len(args) > 3:
-            check_places(cls, len(args))
         self = super().__new__(cls)
         # Before nn.Module.__init__, whose attribute rules do not hold yet.
         object.__setattr__(self, "_init_arguments", (args, kwargs))
@@ -113,8 +111,9 @@ class Layer(WeightHolder):
             unknown = next(iter(kwargs))
             known = [p for p in constructor_signature(type(self)).parameters if p != "kwargs"]
             known += ["name", "trainable", "dtype", "activity_regularizer", "input_shape"]
+            names = list(dict.fromkeys(known))
             raise TypeError(
-                f"{type(self).__name__} has no argument '{unknown}'{suggest(unknown, known)}."
+                f"{type(self).__name__} has no argument '{unknown}'{suggest(unknown, names)}."
             )
         if name is not None and (not isinstance(name, str) or "." in name or not name):
             raise ValueError(

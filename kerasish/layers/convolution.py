@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Unpack
 
 from torch import Tensor, nn
 
-from kerasish import activations, constraints, initializers, regularizers
+from kerasish import activations
 from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.checks import one_of, positive_int, sizes
+from kerasish.layers.rules import Rules, found_rules
 from kerasish.layers.spatial import SpatialLayer, laid_out
 from kerasish.layers.weights import KerasWeight, convolution_kernel
 from kerasish.layers.windows import fixed_same_padding, pad_spatial, same_padding
@@ -16,22 +17,6 @@ from kerasish.layers.windows import fixed_same_padding, pad_spatial, same_paddin
 CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 Sizes = int | tuple[int, ...] | list[int]
-
-
-class BiasOptions(LayerOptions, total=False):
-    """What every convolution takes by keyword."""
-
-    bias_initializer: Any
-    bias_regularizer: Any
-    bias_constraint: Any
-
-
-class ConvolutionOptions(BiasOptions, total=False):
-    """What convolutions with one kernel take by keyword."""
-
-    kernel_initializer: Any
-    kernel_regularizer: Any
-    kernel_constraint: Any
 
 
 class BaseConvolution(SpatialLayer):
@@ -45,9 +30,7 @@ class BaseConvolution(SpatialLayer):
         dilation_rate: The step between the elements of a window.
         activation: Applied to the result.
         use_bias: Whether to add a learned number for each channel.
-        bias_initializer: Fills the bias.
-        bias_regularizer: A penalty on the bias.
-        bias_constraint: Applied to the bias after each update.
+        bias: Its rules.
         activity_regularizer: A penalty on the output.
         **kwargs: Those of `Layer`.
 
@@ -60,17 +43,14 @@ class BaseConvolution(SpatialLayer):
     def __init__(
         self,
         kernel_size: Sizes,
-        strides: Sizes = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: Sizes = 1,
-        activation: Any = None,
-        use_bias: bool = True,
-        *,
-        bias_initializer: Any = "zeros",
-        bias_regularizer: Any = None,
-        bias_constraint: Any = None,
-        activity_regularizer: Any = None,
+        strides: Sizes,
+        padding: str,
+        data_format: str | None,
+        dilation_rate: Sizes,
+        activation: Any,
+        use_bias: bool,
+        bias: Rules,
+        activity_regularizer: Any,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -82,9 +62,7 @@ class BaseConvolution(SpatialLayer):
         self.padding = one_of(self, "padding", padding, self.paddings)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.bias_initializer, self.bias_regularizer, self.bias_constraint = found_rules(bias)
         # Where torch can pad inside the convolution, it does; else `pad` comes first.
         self.fixed_padding = self._fixed_padding()
 
@@ -153,20 +131,11 @@ class FilterConvolution(BaseConvolution):
 
     conv: Any
 
-    def __init__(
-        self,
-        filters: int,
-        *args: Any,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, filters: int, kernel: Rules, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.filters = positive_int(self, "filters", filters)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
+        rules = found_rules(kernel)
+        self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint = rules
 
     def own_weights(self) -> list[KerasWeight]:
         """Kernel and bias."""
@@ -199,7 +168,7 @@ class Convolution(FilterConvolution):
         activity_regularizer: A penalty on the output.
         kernel_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the channels do not split into the groups.
@@ -216,10 +185,19 @@ class Convolution(FilterConvolution):
         groups: int = 1,
         activation: Any = None,
         use_bias: bool = True,
-        **options: Unpack[ConvolutionOptions],
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        given = kernel_size, strides, padding, data_format, dilation_rate
-        super().__init__(filters, *given, activation, use_bias, **options)
+        given = kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        super().__init__(filters, kernel, *given, bias, activity_regularizer, **kwargs)
         self.groups = positive_int(self, "groups", groups)
         self._check_groups("filters", self.filters)
 

@@ -6,9 +6,10 @@ from typing import Any, Unpack
 
 from torch import Tensor
 
-from kerasish import constraints, initializers, regularizers
+from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.checks import positive_int
-from kerasish.layers.convolution import CONVOLUTIONS, BaseConvolution, BiasOptions, Sizes
+from kerasish.layers.convolution import CONVOLUTIONS, BaseConvolution, Sizes
+from kerasish.layers.rules import Rules, found_rules
 from kerasish.layers.weights import KerasWeight, convolution_kernel
 
 
@@ -24,31 +25,14 @@ def depthwise_kernel(rank: int, multiplier: int) -> dict[str, Any]:
     return {"to_keras": to_keras, "from_keras": from_keras}
 
 
-class DepthwiseOptions(BiasOptions, total=False):
-    """What convolutions of each channel by itself take by keyword."""
-
-    depthwise_initializer: Any
-    depthwise_regularizer: Any
-    depthwise_constraint: Any
-
-
 class ChannelwiseConvolution(BaseConvolution):
     """What both kinds share: a kernel that meets each channel by itself."""
 
-    def __init__(
-        self,
-        depth_multiplier: int,
-        *args: Any,
-        depthwise_initializer: Any = "glorot_uniform",
-        depthwise_regularizer: Any = None,
-        depthwise_constraint: Any = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, depth_multiplier: int, depthwise: Rules, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.depth_multiplier = positive_int(self, "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        rules = found_rules(depthwise)
+        self.depthwise_initializer, self.depthwise_regularizer, self.depthwise_constraint = rules
 
     def depthwise_weight(self, name: str, conv: Any) -> KerasWeight:
         """The declaration of the kernel that meets each channel by itself."""
@@ -76,7 +60,7 @@ class DepthwiseConvolution(ChannelwiseConvolution):
         activity_regularizer: A penalty on the output.
         depthwise_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -94,10 +78,19 @@ class DepthwiseConvolution(ChannelwiseConvolution):
         dilation_rate: Sizes = 1,
         activation: Any = None,
         use_bias: bool = True,
-        **options: Unpack[DepthwiseOptions],
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        given = kernel_size, strides, padding, data_format, dilation_rate
-        super().__init__(depth_multiplier, *given, activation, use_bias, **options)
+        given = kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias
+        depthwise = depthwise_initializer, depthwise_regularizer, depthwise_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        super().__init__(depth_multiplier, depthwise, *given, bias, activity_regularizer, **kwargs)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the torch convolution, with as many groups as there are channels."""
@@ -177,7 +170,7 @@ class SeparableConvolution(ChannelwiseConvolution):
         depthwise_constraint: Applied to the depthwise kernel after each update.
         pointwise_constraint: Applied to the 1×1 kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -197,18 +190,25 @@ class SeparableConvolution(ChannelwiseConvolution):
         depth_multiplier: int = 1,
         activation: Any = None,
         use_bias: bool = True,
-        *,
+        depthwise_initializer: Any = "glorot_uniform",
         pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
         pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        depthwise_constraint: Any = None,
         pointwise_constraint: Any = None,
-        **options: Unpack[DepthwiseOptions],
+        bias_constraint: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        given = kernel_size, strides, padding, data_format, dilation_rate
-        super().__init__(depth_multiplier, *given, activation, use_bias, **options)
+        given = kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias
+        depthwise = depthwise_initializer, depthwise_regularizer, depthwise_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        super().__init__(depth_multiplier, depthwise, *given, bias, activity_regularizer, **kwargs)
         self.filters = positive_int(self, "filters", filters)
-        self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.pointwise_constraint = constraints.get(pointwise_constraint)
+        rules = found_rules((pointwise_initializer, pointwise_regularizer, pointwise_constraint))
+        self.pointwise_initializer, self.pointwise_regularizer, self.pointwise_constraint = rules
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the two torch convolutions."""

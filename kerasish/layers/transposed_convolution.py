@@ -6,8 +6,9 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
+from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.checks import sizes
-from kerasish.layers.convolution import ConvolutionOptions, FilterConvolution, Sizes
+from kerasish.layers.convolution import FilterConvolution, Sizes
 from kerasish.layers.spatial import laid_out
 
 _MODULES: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -59,7 +60,7 @@ class TransposedConvolution(FilterConvolution):
         activity_regularizer: A penalty on the output.
         kernel_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -76,10 +77,19 @@ class TransposedConvolution(FilterConvolution):
         dilation_rate: Sizes = 1,
         activation: Any = None,
         use_bias: bool = True,
-        **options: Unpack[ConvolutionOptions],
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        given = kernel_size, strides, padding, data_format, dilation_rate
-        super().__init__(filters, *given, activation, use_bias, **options)
+        given = kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        super().__init__(filters, kernel, *given, bias, activity_regularizer, **kwargs)
         self.output_padding = self._checked_output_padding(output_padding)
         extra: tuple = (None,) * self.rank if self.output_padding is None else self.output_padding
         windows = zip(self.kernel_size, self.strides, self.dilation_rate, extra, strict=True)
@@ -193,10 +203,21 @@ class Conv3DTranspose(TransposedConvolution):
         dilation_rate: Sizes = 1,
         activation: Any = None,
         use_bias: bool = True,
-        **options: Unpack[ConvolutionOptions],
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        given = kernel_size, strides, padding, output_padding, data_format, dilation_rate
-        super().__init__(filters, *given, activation, use_bias, **options)
+        windows = kernel_size, strides, padding, output_padding, data_format, dilation_rate
+        fills = kernel_initializer, bias_initializer
+        penalties = kernel_regularizer, bias_regularizer, activity_regularizer
+        limits = kernel_constraint, bias_constraint
+        given = activation, use_bias, *fills, *penalties, *limits
+        super().__init__(filters, *windows, *given, **kwargs)
 
 
 # Keras's other names.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -113,17 +114,21 @@ def _check_config(layer: layers.Layer, x: Any, y: Any) -> None:
 
 
 def assert_same_signature(ours: type, theirs: type) -> None:
-    """The arguments of a layer are Keras's with its defaults; those by place are in its order."""
-    own, keras = (
-        [p for p in inspect.signature(c).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        for c in (ours, theirs)
-    )
-    by_place = [p.name for p in own if p.kind is not p.KEYWORD_ONLY][: len(keras)]
-    assert by_place == [p.name for p in keras][: len(by_place)]
-    named = {p.name: p for p in own}
-    for their in keras:
-        default = named[their.name].default
-        assert _same_value(default, their.default), f"{their.name}: {default}"
+    """What can be given by place is what Keras takes by place, in its order, with its defaults.
+
+    An argument that only we have goes by name.
+    """
+    own, keras = (inspect.signature(c).parameters for c in (ours, theirs))
+    assert _by_place(own) == _by_place(keras)
+    for name, parameter in keras.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            default = own[name].default
+            assert _same_value(default, parameter.default), f"{name}: {default}"
+
+
+def _by_place(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """The arguments that need no name."""
+    return [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
 def _same_value(ours: Any, theirs: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The arguments of constructors: what a signature shows, and what a configuration keeps."""
+"""The arguments of constructors: what a signature shows, what a place means, what is kept."""
 
 import inspect
 
@@ -6,21 +6,79 @@ import pytest
 import torch
 
 from kerasish import layers
-from kerasish.layers.arguments import LayerOptions
-from kerasish.layers.recurrent.options import RecurrentOptions
+
+# A class of each constructor there is, and the arguments that it must be given.
+NEEDED = {
+    "Conv2D": (4, 3),
+    "Conv2DTranspose": (4, 3),
+    "Conv3DTranspose": (4, 3),
+    "DepthwiseConv2D": (3,),
+    "SeparableConv2D": (4, 3),
+    "SimpleRNN": (4,),
+    "LSTM": (4,),
+    "GRU": (4,),
+    "SimpleRNNCell": (4,),
+    "LSTMCell": (4,),
+    "GRUCell": (4,),
+    "ConvLSTM2D": (4, 3),
+    "BatchNormalization": (),
+    "LayerNormalization": (),
+    "GroupNormalization": (),
+    "MultiHeadAttention": (2, 4),
+    "GroupQueryAttention": (4, 2, 1),
+}
+OTHER_VALUES = {
+    "activation": "elu",
+    "attention_axes": (1,),
+    "axis": 1,
+    "data_format": "channels_last",
+    "depth_multiplier": 3,
+    "flash_attention": True,
+    "groups": 2,
+    "output_padding": 1,
+    "output_shape": 6,
+    "padding": "same",
+    "recurrent_activation": "hard_sigmoid",
+    "renorm_clipping": {"rmax": 3.0},
+    "seed": 8,
+    "sliding_window": 7,
+    "strides": 2,
+    "use_cudnn": False,
+    "value_dim": 5,
+}
+OTHER_RULES = {"initializer": "he_normal", "regularizer": "l1", "constraint": "max_norm"}
+# Attributes that follow from others.
+DERIVED = {"seeds", "input_spec", "fixed_padding", "crops"}
+
+
+def other_value(parameter):
+    """A value for an argument that is not its default, where the test knows one."""
+    if isinstance(parameter.default, bool):
+        return not parameter.default
+    if isinstance(parameter.default, float):
+        return 0.25
+    rule = OTHER_RULES.get(parameter.name.rsplit("_", 1)[-1])
+    return rule or OTHER_VALUES.get(parameter.name, parameter.default)
 
 
 def arguments(cls):
     return inspect.signature(cls).parameters
 
 
-def test_options_stated_by_a_base_class_are_shown_with_their_defaults():
+def test_a_signature_shows_the_list_of_the_class():
     found = arguments(layers.LSTM)
 
-    assert list(found)[:4] == ["units", "activation", "recurrent_activation", "use_bias"]
+    assert list(found)[:5] == [
+        "units",
+        "activation",
+        "recurrent_activation",
+        "use_bias",
+        "kernel_initializer",
+    ]
     assert found["kernel_initializer"].default == "glorot_uniform"
     assert found["return_sequences"].default is False
-    assert found["return_sequences"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert found["return_sequences"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert found["zero_output_for_mask"].kind is inspect.Parameter.KEYWORD_ONLY  # not in Keras's
 
 
 def test_each_layer_shows_its_own_kind_of_option_only():
@@ -33,20 +91,49 @@ def test_each_layer_shows_its_own_kind_of_option_only():
         layers.GRUCell(3, stateful=True)
 
 
-def test_too_many_arguments_by_place_say_which_go_by_name():
-    layer = layers.LSTM(3, "tanh", "sigmoid", False)
+@pytest.mark.parametrize("name", NEEDED)
+def test_an_argument_by_place_is_in_the_configuration_under_its_name(name):
+    cls, needed = getattr(layers, name), NEEDED[name]
+    by_place = [p for p in arguments(cls).values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    # The first of them set what the others must fit.
+    rest = [
+        p.default if p.name in ("strides", "output_padding", "groups") else other_value(p)
+        for p in by_place[len(needed) :]
+    ]
 
-    assert not layer.use_bias
-    with pytest.raises(TypeError, match=r"LSTM takes 4 .* got 5.*by name: .*kernel_initializer"):
-        layers.LSTM(3, "tanh", "sigmoid", True, "he_normal")
+    config = cls(*needed, *rest).get_config()
+
+    given = dict(zip([p.name for p in by_place], [*needed, *rest], strict=True))
+    assert given.items() <= config.items()
+    assert cls.from_config(config).get_config() == config
 
 
-def test_the_types_for_editors_are_the_options_that_there_are():
-    shown = set(arguments(layers.LSTM)) - {"units", "activation", "recurrent_activation"}
-    shown -= {"use_bias", "unit_forget_bias", "kwargs"}
-    of_all_layers = set(LayerOptions.__annotations__) - {"activity_regularizer"}
+@pytest.mark.parametrize("name", NEEDED)
+def test_an_argument_sets_the_attribute_of_its_name_and_no_other(name):
+    cls, needed = getattr(layers, name), NEEDED[name]
+    plain = settings(cls(*needed))
+    for parameter in arguments(cls).values():
+        value = other_value(parameter)
+        if parameter.name not in plain or value == parameter.default:
+            continue
+        strides = {"strides": 2} if parameter.name == "output_padding" else {}
 
-    assert set(RecurrentOptions.__annotations__) == shown | of_all_layers
+        changed = settings(cls(*needed, **{parameter.name: value, **strides}))
+
+        differing = {key for key in plain if changed[key] != plain[key]}
+        assert differing - DERIVED - strides.keys() == {parameter.name}
+
+
+def settings(layer):
+    """The public attributes; functions and rules by their kind."""
+    found = {key: value for key, value in vars(layer).items() if not key.startswith("_")}
+    del found["name"]
+    return {k: type(v) if hasattr(v, "get_config") else v for k, v in found.items()}
+
+
+def test_too_many_arguments_by_place_are_python_s_own_error():
+    with pytest.raises(TypeError, match=r"takes from 2 to \d+ positional arguments but"):
+        layers.LSTM(3, *range(40))
 
 
 def test_the_signature_of_an_instance_is_that_of_its_call():

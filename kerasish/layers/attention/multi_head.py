@@ -12,32 +12,18 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from kerasish import constraints, initializers, random, regularizers
+from kerasish import random
 from kerasish.describe import describe
 from kerasish.graph.symbolic import map_nested, symbolic_input
 from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.attention.scores import attend, causal_mask, merge_masks, window_mask
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import fraction, positive_int
+from kerasish.layers.rules import Rules, found_rules
 from kerasish.layers.structure import shape_of
 from kerasish.layers.weights import KerasWeight
 
 _SHAPES = ("query_shape", "value_shape", "key_shape")
-
-
-class ProjectionOptions(LayerOptions, total=False):
-    """What attentions with projections take by keyword."""
-
-    sliding_window: int | None
-    flash_attention: bool | None
-    kernel_initializer: Any
-    bias_initializer: Any
-    kernel_regularizer: Any
-    bias_regularizer: Any
-    kernel_constraint: Any
-    bias_constraint: Any
-    use_gate: bool
-    seed: Any
 
 
 class _Projecting(Layer):
@@ -53,18 +39,13 @@ class _Projecting(Layer):
         self,
         dropout: float,
         use_bias: bool,
-        *,
-        sliding_window: int | None = None,
-        flash_attention: bool | None = None,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        bias_constraint: Any = None,
-        use_gate: bool = False,
-        seed: Any = None,
+        sliding_window: int | None,
+        flash_attention: bool | None,
+        kernel: Rules,
+        bias: Rules,
+        activity_regularizer: Any,
+        use_gate: bool,
+        seed: Any,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -74,12 +55,9 @@ class _Projecting(Layer):
             sliding_window = positive_int(self, "sliding_window", sliding_window)
         self.sliding_window = sliding_window
         self.flash_attention = flash_attention
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        rules = found_rules(kernel)
+        self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint = rules
+        self.bias_initializer, self.bias_regularizer, self.bias_constraint = found_rules(bias)
         self.use_gate = use_gate
         self.seed = seed
         self.seeds = random.SeedGenerator(seed) if isinstance(seed, int) else seed
@@ -241,7 +219,7 @@ class MultiHeadAttention(_Projecting):
         bias_constraint: Applied to each bias after each update.
         use_gate: Whether to multiply what the heads give by a sigmoid of the projected query.
         seed: Makes the dropout repeatable, by a slower way.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the inputs do not fit together.
@@ -261,9 +239,23 @@ class MultiHeadAttention(_Projecting):
         use_bias: bool = True,
         output_shape: int | Sequence[int] | None = None,
         attention_axes: int | Sequence[int] | None = None,
-        **options: Unpack[ProjectionOptions],
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(dropout, use_bias, **options)
+        weighing = dropout, use_bias, sliding_window, flash_attention
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        super().__init__(*weighing, kernel, bias, activity_regularizer, use_gate, seed, **kwargs)
         self.num_heads = positive_int(self, "num_heads", num_heads)
         self.key_dim = positive_int(self, "key_dim", key_dim)
         self.value_dim = positive_int(self, "value_dim", value_dim or key_dim)
@@ -404,7 +396,7 @@ class GroupQueryAttention(_Projecting):
         bias_constraint: Applied to each bias after each update.
         use_gate: Whether to multiply what the heads give by a sigmoid of the projected query.
         seed: Makes the dropout repeatable, by a slower way.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range or the numbers of heads do not fit.
@@ -417,9 +409,23 @@ class GroupQueryAttention(_Projecting):
         num_key_value_heads: int,
         dropout: float = 0.0,
         use_bias: bool = True,
-        **options: Unpack[ProjectionOptions],
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        use_gate: bool = False,
+        seed: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(dropout, use_bias, **options)
+        weighing = dropout, use_bias, sliding_window, flash_attention
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        super().__init__(*weighing, kernel, bias, activity_regularizer, use_gate, seed, **kwargs)
         self.head_dim = positive_int(self, "head_dim", head_dim)
         self.num_query_heads = positive_int(self, "num_query_heads", num_query_heads)
         self.num_key_value_heads = positive_int(self, "num_key_value_heads", num_key_value_heads)

@@ -7,23 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from kerasish import constraints, initializers, regularizers
 from kerasish.config import image_data_format
-from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.rules import Rules, found_rules
 from kerasish.layers.weights import KerasWeight
-
-
-class NormalizationOptions(LayerOptions, total=False):
-    """What normalisations with a scale and an offset take by keyword."""
-
-    beta_initializer: Any
-    gamma_initializer: Any
-    beta_regularizer: Any
-    gamma_regularizer: Any
-    beta_constraint: Any
-    gamma_constraint: Any
 
 
 class Normalization(Layer):
@@ -36,24 +24,15 @@ class Normalization(Layer):
         epsilon: float,
         center: bool,
         scale: bool,
-        *,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        beta_constraint: Any = None,
-        gamma_constraint: Any = None,
+        beta: Rules = ("zeros", None, None),
+        gamma: Rules = ("ones", None, None),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.epsilon = float(epsilon)
         self.center, self.scale = center, scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.beta_initializer, self.beta_regularizer, self.beta_constraint = found_rules(beta)
+        self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint = found_rules(gamma)
         self.supports_masking = True
 
     def _settle(self, norm: nn.Module) -> None:

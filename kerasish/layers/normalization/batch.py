@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from kerasish import initializers
 from kerasish.describe import describe
+from kerasish.layers.arguments import ActivityOptions
 from kerasish.layers.checks import fraction
-from kerasish.layers.normalization.base import ChannelNormalization, NormalizationOptions
+from kerasish.layers.normalization.base import ChannelNormalization
 from kerasish.layers.weights import KerasWeight
 
 _RENORM = ("moving_stddev", "renorm_mean", "renorm_stddev")
@@ -50,7 +51,7 @@ class BatchNormalization(ChannelNormalization):
             shift.
         renorm_momentum: As `momentum`, for the statistics that the correction goes by.
         synchronized: Whether processes of a distributed run share their statistics.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If the channels' size is unknown, or an argument is out of range.
@@ -72,16 +73,23 @@ class BatchNormalization(ChannelNormalization):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        *,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         renorm: bool = False,
         renorm_clipping: dict[str, float] | None = None,
         renorm_momentum: float = 0.99,
         synchronized: bool = False,
-        **options: Unpack[NormalizationOptions],
+        **kwargs: Unpack[ActivityOptions],
     ) -> None:
-        super().__init__(epsilon, center, scale, **options)
+        beta = beta_initializer, beta_regularizer, beta_constraint
+        gamma = gamma_initializer, gamma_regularizer, gamma_constraint
+        super().__init__(epsilon, center, scale, beta, gamma, **kwargs)
         if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
             raise ValueError(
                 f"BatchNormalization: `axis` must be an integer or None, got {describe(axis)}."

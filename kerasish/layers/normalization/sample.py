@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.layers.arguments import ActivityOptions
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
-from kerasish.layers.normalization.base import (
-    ChannelNormalization,
-    Normalization,
-    NormalizationOptions,
-)
+from kerasish.layers.normalization.base import ChannelNormalization, Normalization
 from kerasish.layers.weights import KerasWeight
 
 
@@ -71,7 +68,7 @@ class LayerNormalization(_LastAxes):
         gamma_regularizer: A penalty on `gamma`.
         beta_constraint: Applied to `beta` after each update.
         gamma_constraint: Applied to `gamma` after each update.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         TypeError: If `axis` is not an integer or several.
@@ -90,9 +87,17 @@ class LayerNormalization(_LastAxes):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        **options: Unpack[NormalizationOptions],
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Unpack[ActivityOptions],
     ) -> None:
-        super().__init__(epsilon, center, scale, **options)
+        beta = beta_initializer, beta_regularizer, beta_constraint
+        gamma = gamma_initializer, gamma_regularizer, gamma_constraint
+        super().__init__(epsilon, center, scale, beta, gamma, **kwargs)
         self.axis = _axes(self, axis)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -165,7 +170,7 @@ class GroupNormalization(ChannelNormalization):
         gamma_regularizer: A penalty on `gamma`.
         beta_constraint: Applied to `beta` after each update.
         gamma_constraint: Applied to `gamma` after each update.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If the channels' size is unknown or not a multiple of `groups`.
@@ -180,9 +185,17 @@ class GroupNormalization(ChannelNormalization):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        **options: Unpack[NormalizationOptions],
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Unpack[ActivityOptions],
     ) -> None:
-        super().__init__(epsilon, center, scale, **options)
+        beta = beta_initializer, beta_regularizer, beta_constraint
+        gamma = gamma_initializer, gamma_regularizer, gamma_constraint
+        super().__init__(epsilon, center, scale, beta, gamma, **kwargs)
         self.groups, self.axis = groups, axis
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.layers.arguments import ActivityOptions
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.recurrent.kinds import (
@@ -85,6 +86,32 @@ class SimpleRNNCell(SimpleRecurrence, _Cell):
 
     rnn: nn.RNNCell
 
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Any = None,
+        **kwargs: Unpack[ActivityOptions],
+    ) -> None:
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        recurrent = recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        given = activation, None, use_bias, kernel, recurrent, bias
+        drops = dropout, recurrent_dropout, seed
+        super().__init__(units, *given, *drops, **kwargs)
+
     def _make_core(self, features: int) -> nn.Module:
         return nn.RNNCell(
             features, self.units, self.use_bias, self.nonlinearity, dtype=self.variable_dtype
@@ -107,6 +134,34 @@ class LSTMCell(LSTMRecurrence, _Cell):
 
     lstm: nn.LSTMCell
 
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Any = None,
+        **kwargs: Unpack[ActivityOptions],
+    ) -> None:
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        recurrent = recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        given = activation, recurrent_activation, use_bias, kernel, recurrent, bias
+        drops = dropout, recurrent_dropout, seed
+        super().__init__(units, *given, *drops, unit_forget_bias=unit_forget_bias, **kwargs)
+
     def _make_core(self, features: int) -> nn.Module:
         return nn.LSTMCell(features, self.units, self.use_bias, dtype=self.variable_dtype)
 
@@ -126,6 +181,34 @@ class GRUCell(GRURecurrence, _Cell):
     """
 
     gru: nn.GRUCell
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        reset_after: bool = True,
+        seed: Any = None,
+        **kwargs: Unpack[ActivityOptions],
+    ) -> None:
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        recurrent = recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        given = activation, recurrent_activation, use_bias, kernel, recurrent, bias
+        drops = dropout, recurrent_dropout, seed
+        super().__init__(units, *given, *drops, reset_after=reset_after, **kwargs)
 
     def _make_core(self, features: int) -> nn.Module:
         return nn.GRUCell(features, self.units, self.use_bias, dtype=self.variable_dtype)

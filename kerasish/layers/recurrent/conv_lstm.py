@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from kerasish import random
+from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.checks import one_of, positive_int, sizes
 from kerasish.layers.input_spec import InputSpec
-from kerasish.layers.recurrent.options import RecurrentOptions
 from kerasish.layers.recurrent.over_time import OverTime
 from kerasish.layers.recurrent.settings import RecurrentSettings
 from kerasish.layers.recurrent.states import as_states
@@ -46,11 +46,46 @@ class _ConvLSTM(OverTime, RecurrentSettings):
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
         use_bias: bool = True,
-        *,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
         unit_forget_bias: bool = True,
-        **options: Unpack[RecurrentOptions],
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Any = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        *,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(activation, recurrent_activation, use_bias, **options)
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        recurrent = recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        given = activation, recurrent_activation, use_bias, kernel, recurrent, bias
+        drops = dropout, recurrent_dropout, seed
+        super().__init__(
+            *given,
+            *drops,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
         self.filters = positive_int(self, "filters", filters)
         self.kernel_size = sizes(self, "kernel_size", kernel_size, self.rank)
         self.strides = sizes(self, "strides", strides, self.rank)
@@ -221,7 +256,9 @@ class ConvLSTM2D(_ConvLSTM):
         recurrent_activation: Of the gates.
         use_bias: Whether to add a learned offset.
         unit_forget_bias: Whether the forget gate's bias starts at one.
-        **options: Those of `LSTM` on weights, dropout and time, and those of `Layer`.
+        **kwargs: Those of `Layer`.
+
+    The arguments not named here are those of `LSTM`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of channels unknown.

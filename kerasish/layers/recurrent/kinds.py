@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from kerasish import activations, random
 from kerasish.layers.checks import positive_int
-from kerasish.layers.recurrent.options import RecurrentOptions
 from kerasish.layers.recurrent.settings import RecurrentSettings
 from kerasish.layers.weights import KerasWeight
 
@@ -67,15 +66,8 @@ class Recurrence(RecurrentSettings):
     num_states: ClassVar[int] = 1
     suffix: ClassVar[str] = ""  # of the names of the torch module's weights
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any,
-        recurrent_activation: Any,
-        use_bias: bool,
-        **options: Unpack[RecurrentOptions],
-    ) -> None:
-        super().__init__(activation, recurrent_activation, use_bias, **options)
+    def __init__(self, units: int, *settings: Any, **kwargs: Any) -> None:
+        super().__init__(*settings, **kwargs)
         self.units = positive_int(self, "units", units)
 
     @property
@@ -183,15 +175,6 @@ class SimpleRecurrence(Recurrence):
     child = "rnn"
     gates = (0,)
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        **options: Unpack[RecurrentOptions],
-    ) -> None:
-        super().__init__(units, activation, None, use_bias, **options)
-
     @property
     def fits_kernel(self) -> bool:
         """Whether the activation is tanh or relu."""
@@ -215,17 +198,8 @@ class LSTMRecurrence(Recurrence):
     gates = (0, 1, 2, 3)
     num_states = 2
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        *,
-        unit_forget_bias: bool = True,
-        **options: Unpack[RecurrentOptions],
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+    def __init__(self, *settings: Any, unit_forget_bias: bool, **kwargs: Any) -> None:
+        super().__init__(*settings, **kwargs)
         self.unit_forget_bias = unit_forget_bias
 
     @property
@@ -256,17 +230,8 @@ class GRURecurrence(Recurrence):
     child = "gru"
     gates = (1, 0, 2)  # Keras: z, r, n; torch: r, z, n
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        *,
-        reset_after: bool = True,
-        **options: Unpack[RecurrentOptions],
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+    def __init__(self, *settings: Any, reset_after: bool, **kwargs: Any) -> None:
+        super().__init__(*settings, **kwargs)
         self.reset_after = reset_after
 
     @property

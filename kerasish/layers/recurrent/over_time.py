@@ -1,4 +1,4 @@
-"""What layers that run over time share: their options, the order of steps, what they give back.
+"""What layers that run over time share: the order of steps, and what they give back.
 
 Legend: B batch, T time, U units.
 """
@@ -20,17 +20,16 @@ class OverTime(StatefulMixin):
 
     def __init__(
         self,
-        *args: Any,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        zero_output_for_mask: bool = False,
-        activity_regularizer: Any = None,
+        *settings: Any,
+        return_sequences: bool,
+        return_state: bool,
+        go_backwards: bool,
+        stateful: bool,
+        unroll: bool,
+        zero_output_for_mask: bool,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(*settings, **kwargs)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards

@@ -9,10 +9,10 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
+from kerasish.layers.arguments import ActivityOptions
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.recurrent.cells import StackedRNNCells, _Cell, check_cell, initial_state
-from kerasish.layers.recurrent.options import TimeOptions
 from kerasish.layers.recurrent.over_time import OverTime
 from kerasish.layers.recurrent.states import as_states
 from kerasish.layers.recurrent.stepping import run_steps
@@ -37,7 +37,7 @@ class RNN(OverTime):
         unroll: Accepted for Keras's sake.
         zero_output_for_mask: Whether a masked step's output is zero rather than that of the step
             before.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If `cell` is no cell.
@@ -48,8 +48,26 @@ class RNN(OverTime):
         torch.Size([3, 2])
     """
 
-    def __init__(self, cell: Any, **options: Unpack[TimeOptions]) -> None:
-        super().__init__(**options)
+    def __init__(
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **kwargs: Unpack[ActivityOptions],
+    ) -> None:
+        super().__init__(
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            **kwargs,
+        )
         cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
         check_cell("RNN", cell)
         self.cell = cell

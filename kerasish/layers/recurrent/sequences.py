@@ -1,161 +1,17 @@
-"""SimpleRNN, LSTM and GRU: torch's kernels over whole sequences, with Keras's options.
-
-Legend: B batch, T time, F features, U units.
-"""
+"""SimpleRNN, LSTM and GRU: torch's kernels over whole sequences, with Keras's options."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch import nn
 
-from kerasish import random
-from kerasish.layers.input_spec import InputSpec
-from kerasish.layers.recurrent.kinds import (
-    GRURecurrence,
-    LSTMRecurrence,
-    Recurrence,
-    SimpleRecurrence,
-)
-from kerasish.layers.recurrent.over_time import OverTime
-from kerasish.layers.recurrent.states import as_states
-from kerasish.layers.recurrent.stepping import (
-    back_in_place,
-    counted_first,
-    last_counted,
-    run_steps,
-)
+from kerasish.layers.arguments import LayerOptions
+from kerasish.layers.recurrent.kinds import GRURecurrence, LSTMRecurrence, SimpleRecurrence
+from kerasish.layers.recurrent.sequence_layer import SequenceLayer
 
 
-class _SequenceLayer(OverTime, Recurrence):
-    """What the three layers share: the choice of how to run."""
-
-    suffix = "_l0"
-    _straight = False  # whether a plain call is nothing but torch's kernel
-
-    def __init__(self, *args: Any, use_cudnn: Any = "auto", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.use_cudnn = use_cudnn
-        self.input_spec = InputSpec(
-            ndim=3, hint="Add an Embedding or Reshape layer before it, or a time axis."
-        )
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the torch module."""
-        features = input_shape[-1]
-        if features is None:
-            raise ValueError(
-                f'{type(self).__name__} "{self.name}" needs to know the number of features, got '
-                f"shape {tuple(input_shape)}."
-            )
-        self._adopt(self._make_core(features))
-        self.input_spec = InputSpec(ndim=3, axes={-1: features}, hint=self.input_spec.hint)  # type: ignore[union-attr]
-        self._kernel = self.fits_kernel and self.use_cudnn is not False
-        special = self.go_backwards or self.stateful or self.return_state
-        self._straight = self._kernel and not special
-        self._drops = self.dropout > 0 or self.recurrent_dropout > 0
-
-    def _make_core(self, features: int) -> nn.Module:
-        raise NotImplementedError
-
-    def forward(
-        self, sequences: Tensor, initial_state: Any = None, mask: Tensor | None = None
-    ) -> Any:
-        """Run over time.
-
-        Args:
-            sequences: `(B, T, F)`.
-            initial_state: A tensor `(B, U)`, or a list of as many as there are states. `None`
-                means zeros, or where the last batch ended if `stateful`.
-            mask: `(B, T)`, true where a step counts. A step that does not leaves the state as it
-                is, and its output is that of the step before.
-
-        Returns:
-            The last output `(B, U)`, or all `(B, T, U)` if `return_sequences`; followed by the
-            last states if `return_state`.
-        """
-        plain = self._straight and mask is None and initial_state is None
-        if plain and not (self._drops and self.training):
-            outputs, last = self.core(sequences)
-            return outputs if self.return_sequences else self._states_of(last)[0]
-        x = sequences
-        if self.training and self.dropout:
-            x = random.dropout(x, self.dropout, (None, 1, None), self.seeds)
-        x, mask = self._in_order(x, mask)
-        states = as_states(initial_state, x) if initial_state is not None else self.carried(x)
-        if self._kernel and not (self.training and self.recurrent_dropout):
-            outputs, output, states = self._run_kernel(x, states, mask)
-        else:
-            outputs, output, states = self._run_steps(x, states, mask)
-        if self.stateful:
-            self.carry(states)
-        result = outputs if self.return_sequences else output
-        return (result, *states) if self.return_state else result
-
-    def _run_steps(self, x: Tensor, states: Any, mask: Tensor | None) -> tuple:
-        if states is None:
-            states = [x.new_zeros(x.shape[0], self.units) for _ in range(self.num_states)]
-        drop = self.dropped(states[0], self.recurrent_dropout)
-
-        def step(projected: Tensor, before: Any) -> tuple[Tensor, Any]:
-            after = self.advance(projected, before, drop)
-            return after[0], after
-
-        return run_steps(
-            step,
-            self.project(x),
-            states,
-            mask,
-            zero_output_for_mask=self.zero_output_for_mask,
-            last_only=not self.return_sequences,
-        )
-
-    def _run_kernel(self, x: Tensor, states: Any, mask: Tensor | None) -> tuple:
-        before = None if states is None else self._as_torch(states)
-        if mask is None:
-            outputs, last = self.core(x, before)
-            after = self._states_of(last)
-            return outputs, after[0], after
-        x = counted_first(x, mask)
-        first = 0.0 if states is None else states[0]
-        wants_states = self.return_state or self.stateful
-        if self.num_states == 2 and wants_states and not x.is_meta:
-            raw, after = self._run_packed(x, before, states, mask)
-        else:
-            raw, last = self.core(x, before)
-            after = [last_counted(raw, mask, first), *self._states_of(last)[1:]]
-        outputs = output = None
-        if self.return_sequences or self.zero_output_for_mask:
-            outputs = back_in_place(raw, mask, zero_output_for_mask=self.zero_output_for_mask)
-            output = outputs[:, -1]
-        else:
-            output = last_counted(raw, mask, 0.0)
-        return outputs, output, after
-
-    def _run_packed(self, x: Tensor, before: Any, states: Any, mask: Tensor) -> tuple:
-        """Run with lengths, the only way to torch's cell state at the last step that counts."""
-        lengths = mask.sum(1)
-        # Packing wants lengths on the CPU and of at least one step.
-        sizes = lengths.clamp(min=1).cpu()
-        packed = pack_padded_sequence(x, sizes, batch_first=True, enforce_sorted=False)
-        packed_outputs, last = self.core(packed, before)
-        raw, _ = pad_packed_sequence(packed_outputs, batch_first=True, total_length=x.shape[1])
-        after = self._states_of(last)
-        kept = states or [torch.zeros_like(state) for state in after]
-        some = (lengths > 0).unsqueeze(-1)
-        return raw, [torch.where(some, a, b) for a, b in zip(after, kept, strict=True)]
-
-    def _as_torch(self, states: list[Tensor]) -> Any:
-        layered = [state.unsqueeze(0) for state in states]
-        return layered[0] if self.num_states == 1 else tuple(layered)
-
-    def _states_of(self, last: Any) -> list[Tensor]:
-        return [last[0]] if self.num_states == 1 else [state[0] for state in last]
-
-
-class SimpleRNN(SimpleRecurrence, _SequenceLayer):
+class SimpleRNN(SimpleRecurrence, SequenceLayer):
     """`h' = activation(x W + h U + b)` at each step.
 
     Shapes:
@@ -168,7 +24,9 @@ class SimpleRNN(SimpleRecurrence, _SequenceLayer):
         units: The size of output and state. Positive.
         activation: Of the state. tanh and relu run in torch's kernel.
         use_bias: Whether to add a learned offset.
-        **options: Those of `LSTM` on weights, dropout and time, and those of `Layer`.
+        **kwargs: Those of `Layer`.
+
+    The arguments not named here are those of `LSTM`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of features unknown.
@@ -179,6 +37,54 @@ class SimpleRNN(SimpleRecurrence, _SequenceLayer):
     """
 
     rnn: nn.RNN
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: Any = None,
+        *,
+        use_cudnn: Any = "auto",
+        zero_output_for_mask: bool = False,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        recurrent = recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        given = activation, None, use_bias, kernel, recurrent, bias
+        drops = dropout, recurrent_dropout, seed
+        super().__init__(
+            units,
+            *given,
+            *drops,
+            use_cudnn=use_cudnn,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
 
     def _make_core(self, features: int) -> nn.Module:
         return nn.RNN(
@@ -191,7 +97,7 @@ class SimpleRNN(SimpleRecurrence, _SequenceLayer):
         )
 
 
-class LSTM(LSTMRecurrence, _SequenceLayer):
+class LSTM(LSTMRecurrence, SequenceLayer):
     """Long short-term memory: `c' = f c + i g`, `h' = o tanh(c')` at each step.
 
     Shapes:
@@ -228,7 +134,7 @@ class LSTM(LSTMRecurrence, _SequenceLayer):
         zero_output_for_mask: Whether a masked step's output is zero rather than that of the step
             before.
         activity_regularizer: A penalty on the output.
-        **options: Those of `Layer`.
+        **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of features unknown.
@@ -240,6 +146,57 @@ class LSTM(LSTMRecurrence, _SequenceLayer):
 
     lstm: nn.LSTM
 
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Any = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        use_cudnn: Any = "auto",
+        *,
+        zero_output_for_mask: bool = False,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        recurrent = recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        given = activation, recurrent_activation, use_bias, kernel, recurrent, bias
+        drops = dropout, recurrent_dropout, seed
+        super().__init__(
+            units,
+            *given,
+            *drops,
+            unit_forget_bias=unit_forget_bias,
+            use_cudnn=use_cudnn,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
+
     def _make_core(self, features: int) -> nn.Module:
         return nn.LSTM(
             features,
@@ -250,7 +207,7 @@ class LSTM(LSTMRecurrence, _SequenceLayer):
         )
 
 
-class GRU(GRURecurrence, _SequenceLayer):
+class GRU(GRURecurrence, SequenceLayer):
     """Gated recurrent unit: `h' = z h + (1 - z) n` at each step.
 
     Shapes:
@@ -266,7 +223,9 @@ class GRU(GRURecurrence, _SequenceLayer):
         use_bias: Whether to add a learned offset.
         reset_after: Whether the reset gate comes after the product with the recurrent kernel
             (torch's and cuDNN's GRU), or before it (a slower loop).
-        **options: Those of `LSTM` on weights, dropout and time, and those of `Layer`.
+        **kwargs: Those of `Layer`.
+
+    The arguments not named here are those of `LSTM`.
 
     Raises:
         ValueError: If an argument is out of range, or the number of features unknown.
@@ -277,6 +236,57 @@ class GRU(GRURecurrence, _SequenceLayer):
     """
 
     gru: nn.GRU
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: Any = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = True,
+        use_cudnn: Any = "auto",
+        *,
+        zero_output_for_mask: bool = False,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
+        kernel = kernel_initializer, kernel_regularizer, kernel_constraint
+        recurrent = recurrent_initializer, recurrent_regularizer, recurrent_constraint
+        bias = bias_initializer, bias_regularizer, bias_constraint
+        given = activation, recurrent_activation, use_bias, kernel, recurrent, bias
+        drops = dropout, recurrent_dropout, seed
+        super().__init__(
+            units,
+            *given,
+            *drops,
+            reset_after=reset_after,
+            use_cudnn=use_cudnn,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            **kwargs,
+        )
 
     def _make_core(self, features: int) -> nn.Module:
         return nn.GRU(

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from kerasish import activations, constraints, initializers, random, regularizers
+from kerasish import activations, random
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import fraction
+from kerasish.layers.rules import Rules, found_rules
 
 
 class RecurrentSettings(Layer):
@@ -19,19 +20,12 @@ class RecurrentSettings(Layer):
         activation: Any,
         recurrent_activation: Any,
         use_bias: bool,
-        *,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: Any = None,
+        kernel: Rules,
+        recurrent: Rules,
+        bias: Rules,
+        dropout: float,
+        recurrent_dropout: float,
+        seed: Any,
         **kwargs: Any,
     ) -> None:
         kwargs.pop("implementation", None)  # of Keras 2: another order of the same sums
@@ -42,15 +36,11 @@ class RecurrentSettings(Layer):
         if self.recurrent_activation is activations.sigmoid:
             self.recurrent_activation = torch.sigmoid
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        rules = found_rules(kernel)
+        self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint = rules
+        rules = found_rules(recurrent)
+        self.recurrent_initializer, self.recurrent_regularizer, self.recurrent_constraint = rules
+        self.bias_initializer, self.bias_regularizer, self.bias_constraint = found_rules(bias)
         self.dropout = fraction(self, "dropout", dropout)
         self.recurrent_dropout = fraction(self, "recurrent_dropout", recurrent_dropout)
         self.seed = seed
