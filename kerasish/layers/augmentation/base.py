@@ -15,7 +15,13 @@ from kerasish.config import as_image_format
 from kerasish.describe import describe
 from kerasish.graph.symbolic import is_symbolic
 from kerasish.layers.augmentation import boxes as box_formats
-from kerasish.layers.augmentation.draws import Draws, current_samples, sample_keys
+from kerasish.layers.augmentation.draws import (
+    Draws,
+    Samples,
+    current_samples,
+    mix_number,
+    sample_keys,
+)
 from kerasish.layers.augmentation.parts import (
     BOXES,
     IMAGES,
@@ -47,9 +53,9 @@ class AugmentationLayer(Layer):
     where pixels move, also `transform_boxes` and `transform_masks`. All samples of a batch are
     changed at once, on the batch's device. Results have the type of the input: uint8 stays uint8.
 
-    What happens to a sample depends on the layer's seed, the epoch and the sample's index alone,
-    inside `augmentation.sample_context`. Elsewhere the layer counts its calls, and a sample's place
-    in the batch stands for its index.
+    What happens to a sample depends on the layer's seed, the epoch and the sample's index in the
+    data alone: in `fit`, and inside `augmentation.sample_context`. Elsewhere the layer counts its
+    calls, and a sample's place in the batch stands for its index.
 
     Shapes:
         input: `(batch, channels, height, width)`, `(batch, height, width, channels)` or one image
@@ -160,6 +166,8 @@ class AugmentationLayer(Layer):
         return data
 
     # The call
+
+    draws_by_sample = True  # so `fit` tells which samples a batch holds
 
     def forward(self, data: Any) -> Any:
         """Augment in training."""
@@ -292,23 +300,34 @@ class AugmentationLayer(Layer):
 
     def _next_draws(self, batch: int, device: torch.device) -> Draws:
         """A source of numbers for the samples of this call."""
+        return self._draws_for(self._next_samples(batch, device), device)
+
+    def _draws_for(self, samples: Samples, device: torch.device) -> Draws:
         # Layers with the same seed draw different numbers when they are of different classes.
         salt = zlib.crc32(type(self).__name__.encode())
-        start, calls = self.seeds.state
+        indices = samples.indices.to(device, non_blocking=True)
+        return Draws(sample_keys(indices, self.seeds.state[0], salt, samples.epoch))
+
+    def _next_samples(self, batch: int, device: torch.device) -> Samples:
+        """The samples of this call: as told from outside, else by place and count of calls."""
         known = current_samples()
-        if known is not None:
-            indices, epoch = known
-            if len(indices) != batch and device.type != "meta":
+        if known is not None and device.type != "meta":
+            samples = known.seen_by(self, batch)
+            if samples is not None:
+                return samples
+            if known.calls is None:
                 raise ValueError(
                     f'{type(self).__name__} "{self.name}" got a batch of {batch} in a '
-                    f"sample_context of {len(indices)} indices. Give one index for each sample."
+                    f"sample_context of {len(known.indices)} indices. Give one index for each "
+                    "sample."
                 )
-            if len(indices) == batch:
-                return Draws(sample_keys(indices.to(device, non_blocking=True), start, salt, epoch))
+        start, calls = self.seeds.state
         places = torch.arange(batch, device=device)
         if device.type != "meta" and type(places) is Tensor:  # not while shapes are worked out
             self.seeds.state = start, calls + 1
-        return Draws(sample_keys(places, start, salt, calls, *process_numbers()))
+        for number in process_numbers():
+            calls = mix_number(calls + mix_number(number))
+        return Samples(places, calls)
 
     def _look_at_range(self, images: Tensor) -> None:
         """Warn once where the pixels' scale is not the one that the layer was made for."""

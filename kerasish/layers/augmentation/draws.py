@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -72,7 +73,47 @@ def _mix_array(bits: np.ndarray) -> np.ndarray:
 _READY = 32
 _COUNTER = np.arange(1, _READY + 1, dtype=np.int64) * np.int64(_STEP)
 
-_context: ContextVar[tuple[Tensor, int] | None] = ContextVar("sample_context", default=None)
+
+class Samples(NamedTuple):
+    """Which samples a batch holds, and when.
+
+    Attributes:
+        indices: Their numbers in the data set, (batch,).
+        epoch: The number of the pass over the data.
+        calls: Where `fit` says so, how often each layer was called on this batch: a layer that
+            sees two views of it draws anew for the second. `None` inside `sample_context`.
+    """
+
+    indices: Tensor
+    epoch: int
+    calls: Counter[int] | None = None
+
+    def of(self, members: Tensor) -> Samples:
+        """Some of them, by their places in the batch."""
+        return Samples(self.indices[members.to(self.indices.device)], self.epoch)
+
+    def seen_by(self, layer: Any, batch: int) -> Samples | None:
+        """What these are to a layer that is called on a batch, perhaps not for the first time.
+
+        Returns:
+            One index for each row; `None` where the rows are not those of the samples.
+        """
+        if self.calls is None:
+            return self if len(self.indices) == batch else None
+        parts, rest = divmod(batch, len(self.indices))
+        if rest:
+            return None
+        indices, epoch = self.indices, self.epoch
+        if parts > 1:  # such as the frames of videos: those of a sample follow each other
+            places = torch.arange(parts, device=indices.device)
+            indices = (indices[:, None] * parts + places).flatten()
+        if nth := self.calls[id(layer)]:
+            epoch = mix_number(epoch + nth * _STEP)
+        self.calls[id(layer)] += 1
+        return Samples(indices, epoch)
+
+
+_context: ContextVar[Samples | None] = ContextVar("sample_context", default=None)
 
 
 @contextmanager
@@ -105,15 +146,27 @@ def sample_context(indices: Any, epoch: int = 0) -> Iterator[None]:
             "sample_context: `indices` must be one integer for each sample, "
             f"got {describe(indices)}."
         )
-    token = _context.set((numbers.to(torch.int64), int(epoch)))
+    with seeing(Samples(numbers.to(torch.int64), int(epoch))):
+        yield
+
+
+@contextmanager
+def seeing(samples: Samples | None) -> Iterator[None]:
+    """Let augmentation layers know these samples, or none; inside, `see` exchanges them."""
+    token = _context.set(samples)
     try:
         yield
     finally:
         _context.reset(token)
 
 
-def current_samples() -> tuple[Tensor, int] | None:
-    """The indices and the epoch that `sample_context` set, or `None`."""
+def see(samples: Samples) -> None:
+    """Let augmentation layers know these samples from now on."""
+    _context.set(samples)
+
+
+def current_samples() -> Samples | None:
+    """The samples that `sample_context` or `fit` told of, or `None`."""
     return _context.get()
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,13 +10,8 @@ from torch import Tensor, nn
 
 from kerasish.describe import describe
 from kerasish.graph.symbolic import is_symbolic
-from kerasish.layers.augmentation.base import AugmentationLayer, process_numbers
-from kerasish.layers.augmentation.draws import (
-    Draws,
-    current_samples,
-    mix_number,
-    sample_context,
-)
+from kerasish.layers.augmentation.base import AugmentationLayer
+from kerasish.layers.augmentation.draws import Draws, mix_number, seeing
 from kerasish.layers.augmentation.foreign import as_augmentation
 from kerasish.layers.augmentation.geometry import JoinedGeometry, joinable
 from kerasish.layers.augmentation.parts import (
@@ -161,8 +155,8 @@ class _ByLot(AugmentationLayer):
 
     def _augment(self, data: Any, images: Tensor) -> Any:
         batch, _ = self._measure(images)
-        _, calls = self.seeds.state
-        lot = self._lot(self._next_draws(batch, images.device))
+        samples = self._next_samples(batch, images.device)
+        lot = self._lot(self._draws_for(samples, images.device))
         if images.device.type == "meta" or type(lot) is not Tensor:
             return self.layers[0](data)
         rows: dict[int, list[int]] = {}
@@ -171,7 +165,7 @@ class _ByLot(AugmentationLayer):
         result = data
         for number, members in sorted(rows.items()):
             if number >= 0:
-                with _samples(members, batch, calls):
+                with seeing(samples.of(torch.tensor(members))):
                     result = self._send(self.layers[number], data, result, images, members)
         return result
 
@@ -212,18 +206,6 @@ def _take(data: Any, members: list[int]) -> Any:
         return like(value, plain(value)[torch.tensor(members, device=value.device)])
 
     return map_parts(pick, data)
-
-
-@contextmanager
-def _samples(members: list[int], batch: int, calls: int) -> Iterator[None]:
-    """Let the layers inside know which samples they see."""
-    known = current_samples()
-    indices, epoch = known or (torch.arange(batch), calls)
-    if known is None:
-        for number in process_numbers():
-            epoch = mix_number(epoch + number)
-    with sample_context(indices[torch.tensor(members, device=indices.device)], epoch):
-        yield
 
 
 class RandomApply(_ByLot):

@@ -109,7 +109,7 @@ def test_dirichlet_shares_sum_to_one_and_are_even_on_average():
 def test_context_ends_with_its_block_even_after_an_error():
     def fail():
         with sample_context([4, 5], 2):
-            indices, epoch = current_samples()
+            indices, epoch, _ = current_samples()
             assert (indices.tolist(), epoch) == ([4, 5], 2)
             raise RuntimeError("stop")
 
