@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 
 from kerasish.optimizers.base import LearningRate, Optimizer
-from kerasish.optimizers.settings import Options, number
+from kerasish.optimizers.settings import number
 
 
 class Adafactor(Optimizer):
@@ -25,7 +25,8 @@ class Adafactor(Optimizer):
         epsilon_2: Smallest root mean square of the weights that counts.
         clip_threshold: Largest root mean square of a step, relative to the step size; at least 1.
         relative_step: Keras's flag, kept for its configs: neither library's numbers depend on it.
-        **options: The settings of every optimizer; see `Optimizer`.
+
+    The other settings are those of every optimizer; see `Optimizer`.
     """
 
     def __init__(
@@ -36,9 +37,21 @@ class Adafactor(Optimizer):
         epsilon_2: float = 1e-3,
         clip_threshold: float = 1.0,
         relative_step: bool = True,
-        **options: Unpack[Options],
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, **options)
+        clipping = clipnorm, clipvalue, global_clipnorm
+        averaging = use_ema, ema_momentum, ema_overwrite_frequency
+        scaling = loss_scale_factor, gradient_accumulation_steps
+        super().__init__(learning_rate, weight_decay, *clipping, *averaging, *scaling, name)
         if beta_2_decay > 0:
             raise ValueError(f"Adafactor: `beta_2_decay` must be at most 0, got {beta_2_decay}.")
         self.beta_2_decay = beta_2_decay

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 
 from kerasish.optimizers.base import LearningRate, Optimizer
-from kerasish.optimizers.settings import Options, number
+from kerasish.optimizers.settings import number
 
 
 class Adam(Optimizer):
@@ -23,7 +23,8 @@ class Adam(Optimizer):
         beta_2: Share of the mean of squares that stays at each update.
         epsilon: Added to the divisor.
         amsgrad: Whether to divide by the largest mean of squares so far.
-        **options: The settings of every optimizer; see `Optimizer`.
+
+    The other settings are those of every optimizer; see `Optimizer`.
     """
 
     torch_decays = True
@@ -35,9 +36,21 @@ class Adam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Unpack[Options],
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, **options)
+        clipping = clipnorm, clipvalue, global_clipnorm
+        averaging = use_ema, ema_momentum, ema_overwrite_frequency
+        scaling = loss_scale_factor, gradient_accumulation_steps
+        super().__init__(learning_rate, weight_decay, *clipping, *averaging, *scaling, name)
         self.beta_1 = number(self.name, "beta_1", beta_1, maximum=1.0)
         self.beta_2 = number(self.name, "beta_2", beta_2, maximum=1.0)
         self.epsilon = number(self.name, "epsilon", epsilon)
@@ -67,7 +80,8 @@ class AdamW(Adam):
         beta_2: Share of the mean of squares that stays at each update.
         epsilon: Added to the divisor.
         amsgrad: Whether to divide by the largest mean of squares so far.
-        **options: The settings of every optimizer; see `Optimizer`.
+
+    The other settings are those of every optimizer; see `Optimizer`.
 
     Raises:
         ValueError: If `weight_decay` is `None`; use `Adam` then.
@@ -81,12 +95,23 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Any,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
     ) -> None:
         if weight_decay is None:
             raise ValueError("AdamW: `weight_decay` must be a number, got None. Use Adam instead.")
-        options["weight_decay"] = weight_decay
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, **options)
+        own = learning_rate, beta_1, beta_2, epsilon, amsgrad
+        clipping = clipnorm, clipvalue, global_clipnorm
+        averaging = use_ema, ema_momentum, ema_overwrite_frequency
+        scaling = loss_scale_factor, gradient_accumulation_steps
+        super().__init__(*own, weight_decay, *clipping, *averaging, *scaling, name)
 
     def make_torch(
         self, groups: list[dict[str, Any]], fast: dict[str, bool]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 
 from kerasish.optimizers import algorithms
 from kerasish.optimizers.base import LearningRate, Optimizer
-from kerasish.optimizers.settings import Options, number
+from kerasish.optimizers.settings import number
 
 
 class Ftrl(Optimizer):
@@ -22,7 +22,8 @@ class Ftrl(Optimizer):
         l2_regularization_strength: Pulls weights towards zero.
         l2_shrinkage_regularization_strength: Adds twice this times the weight to the gradient.
         beta: Adds to the l2 strength, divided by twice the rate.
-        **options: The settings of every optimizer; see `Optimizer`.
+
+    The other settings are those of every optimizer; see `Optimizer`.
     """
 
     def __init__(
@@ -34,9 +35,21 @@ class Ftrl(Optimizer):
         l2_regularization_strength: float = 0.0,
         l2_shrinkage_regularization_strength: float = 0.0,
         beta: float = 0.0,
-        **options: Unpack[Options],
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, **options)
+        clipping = clipnorm, clipvalue, global_clipnorm
+        averaging = use_ema, ema_momentum, ema_overwrite_frequency
+        scaling = loss_scale_factor, gradient_accumulation_steps
+        super().__init__(learning_rate, weight_decay, *clipping, *averaging, *scaling, name)
         if learning_rate_power > 0:
             raise ValueError(
                 f"Ftrl: `learning_rate_power` must be at most 0, got {learning_rate_power}."

@@ -37,7 +37,8 @@ class Muon(Optimizer):
         ns_steps: Number of Newton-Schulz iterations.
         nesterov: Whether to look ahead along the momentum.
         rms_rate: Steps are scaled by this times the root of the longer side; `None` does not scale.
-        **options: The settings of every optimizer; see `Optimizer`.
+
+    The other settings are those of every optimizer; see `Optimizer`.
     """
 
     def __init__(
@@ -48,7 +49,15 @@ class Muon(Optimizer):
         adam_weight_decay: float | None = 0.004,
         epsilon: float = 1e-7,
         weight_decay: float | None = 0.004,
-        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
         exclude_layers: Sequence[str] | None = None,
         exclude_embeddings: bool = True,
         muon_a: float = 3.4445,
@@ -59,9 +68,11 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
-        **options: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+        clipping = clipnorm, clipvalue, global_clipnorm
+        averaging = use_ema, ema_momentum, ema_overwrite_frequency
+        scaling = loss_scale_factor, gradient_accumulation_steps
+        super().__init__(learning_rate, weight_decay, *clipping, *averaging, *scaling, name)
         self.adam_beta_1 = number(self.name, "adam_beta_1", adam_beta_1, maximum=1.0)
         self.adam_beta_2 = number(self.name, "adam_beta_2", adam_beta_2, maximum=1.0)
         self.adam_weight_decay = optional_number(self.name, "adam_weight_decay", adam_weight_decay)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 
 from kerasish.optimizers import algorithms
 from kerasish.optimizers.base import LearningRate, Optimizer
-from kerasish.optimizers.settings import Options, number
+from kerasish.optimizers.settings import number
 
 
 class ScheduleFreeAdamW(Optimizer):
@@ -20,7 +20,8 @@ class ScheduleFreeAdamW(Optimizer):
         beta_2: Share of the mean of squares that stays at each update.
         epsilon: Added to the divisor.
         warmup_steps: Updates over which the rate rises from nothing.
-        **options: The settings of every optimizer; see `Optimizer`.
+
+    The other settings are those of every optimizer; see `Optimizer`.
     """
 
     def __init__(
@@ -30,9 +31,21 @@ class ScheduleFreeAdamW(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         warmup_steps: int = 0,
-        **options: Unpack[Options],
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, **options)
+        clipping = clipnorm, clipvalue, global_clipnorm
+        averaging = use_ema, ema_momentum, ema_overwrite_frequency
+        scaling = loss_scale_factor, gradient_accumulation_steps
+        super().__init__(learning_rate, weight_decay, *clipping, *averaging, *scaling, name)
         self.beta_1 = number(self.name, "beta_1", beta_1, maximum=1.0)
         self.beta_2 = number(self.name, "beta_2", beta_2, maximum=1.0)
         if self.beta_1 == 0:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
 import torch
 
 from kerasish.optimizers.base import LearningRate, Optimizer
-from kerasish.optimizers.settings import Options, number
+from kerasish.optimizers.settings import number
 
 
 class SGD(Optimizer):
@@ -22,7 +22,8 @@ class SGD(Optimizer):
         learning_rate: Step size, schedule, or function without arguments.
         momentum: Share of the velocity that stays at each update, in [0, 1].
         nesterov: Whether to look ahead along the velocity; needs momentum.
-        **options: The settings of every optimizer; see `Optimizer`.
+
+    The other settings are those of every optimizer; see `Optimizer`.
 
     Example:
         >>> SGD(0.1, momentum=0.9)
@@ -34,9 +35,21 @@ class SGD(Optimizer):
         learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        **options: Unpack[Options],
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(learning_rate, **options)
+        clipping = clipnorm, clipvalue, global_clipnorm
+        averaging = use_ema, ema_momentum, ema_overwrite_frequency
+        scaling = loss_scale_factor, gradient_accumulation_steps
+        super().__init__(learning_rate, weight_decay, *clipping, *averaging, *scaling, name)
         self.momentum = number(self.name, "momentum", momentum, maximum=1.0)
         self.nesterov = nesterov
 
