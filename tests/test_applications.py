@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from torch.testing import assert_close
 import kerasish
 from kerasish import applications, layers
 from kerasish.applications.backbone import Backbone
-from kerasish.applications.catalogue import ALL, ELSEWHERE, NAMES
+from kerasish.applications.catalogue import ALL, NAMES
 from kerasish.applications.pretrained import load_backbone, weights_enum
+from kerasish.applications.timm_application import TimmApplication
 
 torchvision = pytest.importorskip("torchvision")
 
@@ -356,16 +358,30 @@ def keras_applications():
     return pytest.importorskip("keras").applications
 
 
-def test_every_name_of_keras_is_there_or_it_is_said_where():
+def test_every_name_of_keras_is_there_without_timm(monkeypatch):
     theirs = keras_applications()
-    for name in (n for n in dir(theirs) if n[0].isupper()):
-        if name not in ELSEWHERE:
-            assert getattr(applications, name) is applications.get(name)
-            continue
-        with pytest.raises(AttributeError, match=rf"timm has: .*{ELSEWHERE[name]}"):
-            getattr(applications, name)
-        with pytest.raises(ValueError, match=rf"unknown network .*{ELSEWHERE[name]}"):
-            applications.get(name.lower())
+    monkeypatch.setitem(sys.modules, "timm", None)
+    names = [name for name in dir(theirs) if name[0].isupper()]
+
+    assert len(names) >= 40
+    for name in names:
+        assert getattr(applications, name) is applications.get(name.lower())
+        assert not isinstance(getattr(applications, name), TimmApplication)
+    for name in ("EfficientNetV2B3", "ConvNeXtXLarge"):  # built here, not only named
+        with torch.device("meta"):
+            model = getattr(applications, name)(weights=None, include_top=False)
+        assert model.output_shape[2:] == (None, None)
+
+
+@pytest.mark.parametrize("name", ["EfficientNetB0", "ConvNeXtTiny", "MobileNetV3Small"])
+def test_grey_images_are_normalised_inside_by_the_average_channel(name):
+    model = small(name, input_shape=(1, 32, 32), include_top=False)
+    backbone = model.layers[-1]
+    x = torch.rand(2, 1, 32, 32) * 255
+
+    ready = (x / 255 - 0.449) / 0.226
+
+    assert_close(backbone.eval()(x), backbone.module(ready), rtol=1e-4, atol=1e-4)
 
 
 def test_every_module_of_keras_can_be_imported_and_has_kerass_names():
@@ -377,7 +393,7 @@ def test_every_module_of_keras_can_be_imported_and_has_kerass_names():
         ours = importlib.import_module(f"kerasish.applications.{module}")
         assert getattr(applications, module) is ours
         for name in (n for n in dir(getattr(theirs, module)) if n[0] != "_"):
-            assert name in ELSEWHERE or callable(getattr(ours, name)), (module, name)
+            assert callable(getattr(ours, name)), (module, name)
 
 
 def test_modules_of_keras_hold_the_networks_and_their_functions():

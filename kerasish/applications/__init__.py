@@ -22,7 +22,6 @@ from kerasish.applications.catalogue import ALL as _ALL
 from kerasish.applications.catalogue import LAYERED as _LAYERED
 from kerasish.applications.catalogue import find as _find
 from kerasish.applications.catalogue import get, list
-from kerasish.applications.catalogue import hint as _hint
 from kerasish.applications.modules import provide as _provide
 from kerasish.applications.preprocessing import ImagePreprocessing
 from kerasish.applications.table import table
@@ -42,7 +41,7 @@ def __getattr__(name: str) -> Any:
         return _importlib.import_module(f"{__name__}.{name}")
     if not name.startswith("_") and (found := _find(name)) is not None:
         return get(found)
-    raise AttributeError(f"module 'kerasish.applications' has no attribute '{name}'{_hint(name)}")
+    raise AttributeError(f"module 'kerasish.applications' has no attribute '{name}'")
 
 
 def __dir__() -> Any:

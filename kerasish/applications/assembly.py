@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kerasish import activations, layers
-from kerasish.applications.backbone import Backbone
+from kerasish.applications.backbone import Backbone, for_channels
 from kerasish.applications.preprocessing import ImagePreprocessing
 from kerasish.applications.pretrained import load_backbone, read_weights, weights_enum
 from kerasish.config import image_data_format
@@ -166,10 +166,8 @@ def _preprocessing(
     if channels not in (1, 3, 4):
         return None
     transforms = published.transforms()
-    mean: Any = transforms.mean
-    std: Any = transforms.std
-    if channels != len(mean):
-        mean, std = ([sum(values) / len(values)] * channels for values in (mean, std))
+    mean: Any = for_channels(transforms.mean, channels)
+    std: Any = for_channels(transforms.std, channels)
     return ImagePreprocessing(
         None if None in size else (size[0], size[1]),
         None if is_inside else mean,

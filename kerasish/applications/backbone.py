@@ -37,7 +37,7 @@ class Backbone(TorchModule):
         channels: The number of image channels.
         options: Further arguments of torchvision's function, or of `timm.create_model`.
         mean: Subtracted from each channel after division by 255, and `std` divides the difference;
-            `None` takes images as they come.
+            `None` takes images as they come. For another number of channels its average counts.
         std: See `mean`.
         data_format: Where the channels of images are.
         frozen: Paths inside the module whose parameters are frozen.
@@ -77,11 +77,11 @@ class Backbone(TorchModule):
         self.head_path = head_path
         # Some networks of timm keep channels last inside.
         self.gives_last = getattr(module, "output_fmt", None) == "NHWC"
-        self.mean = None if mean is None else [float(value) for value in mean]
-        self.std = None if std is None else [float(value) for value in std]
+        self.mean = None if mean is None else for_channels(mean, channels)
+        self.std = None if std is None else for_channels(std, channels)
         self.data_format = data_format or image_data_format()
-        if mean is not None and std is not None:
-            scale, offset = _affine([255 * value for value in mean], [255 * value for value in std])
+        if self.mean is not None and self.std is not None:
+            scale, offset = _affine([255 * a for a in self.mean], [255 * b for b in self.std])
             self.register_buffer("scale", scale, persistent=False)
             self.register_buffer("offset", offset, persistent=False)
         for path in frozen:
@@ -207,6 +207,13 @@ class _Recenter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale + self.offset
+
+
+def for_channels(values: Sequence[float], channels: int) -> list[float]:
+    """One value for each channel: their average where there are more or fewer channels."""
+    if len(values) != channels:
+        values = [sum(values) / len(values)] * channels
+    return [float(value) for value in values]
 
 
 def _affine(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:

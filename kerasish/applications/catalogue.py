@@ -48,9 +48,12 @@ WideResNet50_2=wide_resnet50_2 WideResNet101_2=wide_resnet101_2
 _PAIRS = [entry.partition("=") for entry in _TABLE.split()]
 NAMES = {name: torch_name for name, _, torch_name in _PAIRS}
 
-# Networks that only Keras has, and the file of kerasish layers that each is in.
+# Networks that only Keras has, and the file of kerasish layers that each is in. Those of a family
+# whose other networks are torchvision's are in a file `keras_` and the family's name.
 _MODULES = {
     "inception_resnet_v2": "InceptionResNetV2",
+    "keras_convnext": "ConvNeXtXLarge",
+    "keras_efficientnet_v2": "EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3",
     "mobilenet": "MobileNet",
     "nasnet": "NASNetMobile NASNetLarge",
     "resnet_v2": "ResNet50V2 ResNet101V2 ResNet152V2",
@@ -58,15 +61,6 @@ _MODULES = {
 }
 LAYERED = {name: module for module, names in _MODULES.items() for name in names.split()}
 ALL = {**NAMES, **LAYERED}
-
-# What Keras has besides, and timm's name of it.
-ELSEWHERE = {
-    "ConvNeXtXLarge": "timm/convnext_xlarge.fb_in22k_ft_in1k",
-    "EfficientNetV2B0": "timm/tf_efficientnetv2_b0.in1k",
-    "EfficientNetV2B1": "timm/tf_efficientnetv2_b1.in1k",
-    "EfficientNetV2B2": "timm/tf_efficientnetv2_b2.in1k",
-    "EfficientNetV2B3": "timm/tf_efficientnetv2_b3.in1k",
-}
 
 
 def _plain(name: str) -> str:
@@ -103,14 +97,6 @@ def find(name: str) -> str | None:
     return _BY_PLAIN_NAME.get(_plain(name))
 
 
-def hint(name: str) -> str:
-    """Where a network of Keras's is that is not in the catalogue; nothing for other names."""
-    elsewhere = {_plain(key): value for key, value in ELSEWHERE.items()}.get(_plain(name))
-    if elsewhere is None:
-        return ""
-    return f'; torchvision has none, but timm has: applications.get("{elsewhere}").'
-
-
 def get(name: str) -> Application:
     """The network of a name; call it to make a model.
 
@@ -135,9 +121,7 @@ def get(name: str) -> Application:
         return _from_timm(name)
     found = find(name)
     if found is None:
-        raise ValueError(
-            f"applications: unknown network '{name}'{hint(name) or suggest(name, ALL) + '.'}"
-        )
+        raise ValueError(f"applications: unknown network '{name}'{suggest(name, ALL)}.")
     return _made(found)
 
 

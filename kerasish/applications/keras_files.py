@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from kerasish.layers.naming import snake_case
 from kerasish.layers.weights import KerasWeight
+from kerasish.models import Sequential
 
 Arrays = list[np.ndarray]
 
@@ -26,7 +28,7 @@ def load_keras_weights(model: Any, path: Path, head: str | None, who: str) -> bo
     Keras counts them.
 
     Args:
-        model: A model of layers without models among them.
+        model: A model of layers, and of `Sequential`s of layers.
         path: The file.
         head: The layer that may differ from the file's, or be absent there: then it stays as it is.
         who: Who asks, for messages.
@@ -38,13 +40,13 @@ def load_keras_weights(model: Any, path: Path, head: str | None, who: str) -> bo
         ImportError: If h5py is missing.
         ValueError: If the file is damaged or of another network; nothing is changed then.
     """
-    targets = [(layer.name, layer.own_weights()) for layer in layers_as_keras(model)]
-    kinds = [snake_case(type(layer).__name__) for layer in layers_as_keras(model)]
+    layers = layers_as_keras(model)
+    targets = [(layer.name, layer.keras_weights()) for layer in layers]
     with _opened(path, who) as file:
         if "layer_names" in file.attrs or "model_weights" in file:
             given = _by_place(file, targets)
         else:
-            given = _by_class(file, targets, kinds)
+            given = _by_class(file, layers)
     writes, problems, has_head = [], [], False
     for name, weights in targets:
         arrays = given.pop(name, [])
@@ -134,20 +136,23 @@ def _by_place(file: Any, targets: list[tuple[str, list[KerasWeight]]]) -> dict[s
     return given
 
 
-def _by_class(
-    file: Any, targets: list[tuple[str, list[KerasWeight]]], kinds: list[str]
-) -> dict[str, Arrays]:
+def _by_class(file: Any, layers: list[Any]) -> dict[str, Arrays]:
     """The arrays of a newer file: the third convolution's are at `conv2d_2`."""
     old = "_layer_checkpoint_dependencies"
     groups = file[old] if old in file else file.get("layers", {})
-    read = {label: _variables(groups[label]) for label in groups}
+    unread = list(groups)
     counts: Counter[str] = Counter()
     given = {}
-    for (name, _), kind in zip(targets, kinds, strict=True):
+    for layer in layers:
+        kind = snake_case(type(layer).__name__)
         label = f"{kind}_{counts[kind]}" if counts[kind] else kind
         counts[kind] += 1
-        given[name] = read.pop(label, [])
-    return {**given, **read}
+        if label in unread:
+            unread.remove(label)
+            group = groups[label]
+            inner = _by_class(group, layer.layers) if isinstance(layer, Sequential) else {}
+            given[layer.name] = [*_variables(group), *chain(*inner.values())]
+    return {**given, **{label: _variables(groups[label]) for label in unread}}
 
 
 def _variables(group: Any) -> Arrays:

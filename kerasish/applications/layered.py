@@ -37,8 +37,10 @@ class Published:
         accuracy: The share of ImageNet's validation images that are classified right, in percent.
         size: The side of the images.
         least: The smallest side that goes through the network.
-        files: From `top`, the size of images and the network's options to an address and an MD5
-            hash.
+        files: From `top`, the size of images and the network's options to an address and its MD5
+            or SHA-256 hash.
+        mean: Of images from 0 to 1, as they were normalised in training.
+        std: See `mean`.
     """
 
     parameters: int
@@ -46,6 +48,8 @@ class Published:
     size: int
     least: int
     files: Callable[..., tuple[str, str | None]]
+    mean: tuple[float, ...] = (0.5,) * 3
+    std: tuple[float, ...] = (0.5,) * 3
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -58,14 +62,18 @@ class Published:
         }
 
     def transforms(self) -> Any:
-        """How images are made ready: from -1 to 1."""
+        """How images are made ready: by default from -1 to 1."""
         return SimpleNamespace(
             crop_size=[self.size],
             resize_size=[self.size],
-            mean=[0.5] * 3,
-            std=[0.5] * 3,
+            mean=[*self.mean],
+            std=[*self.std],
             interpolation=SimpleNamespace(value="bilinear"),
         )
+
+
+def _from_minus_one_to_one(x: Any) -> Any:
+    return Rescaling(1 / 127.5, offset=-1)(x)
 
 
 def _classifier(x: Any, classes: int, activation: Any, **_: Any) -> Any:
@@ -90,6 +98,9 @@ class Layered(Application):
         body: From images and options to the map of features.
         published: What is known of the pretrained weights.
         top: From features, classes, activation and options to the predictions.
+        ending: Without a top: from features and the kind of pooling to the output.
+        normalized: From images from 0 to 255 to what the network sees. Given, that is the default
+            of its models; otherwise they go from -1 to 1 where `include_preprocessing` asks.
         options: Arguments of its own, and their defaults.
         order: The names of its arguments in Keras's order, where it is not the common one.
         fixes_size: Whether it must know the size of its images.
@@ -103,28 +114,33 @@ class Layered(Application):
         published: Published,
         *,
         top: Callable[..., Any] = _classifier,
+        ending: Callable[..., Any] = pooled,
+        normalized: Callable[..., Any] | None = None,
         options: dict[str, Any] | None = None,
         order: str | None = None,
         fixes_size: bool = False,
     ) -> None:
         self.name = self.__name__ = name
         self.architecture = self.title = title
-        self.body, self.top = body, top
+        self.body, self.top, self.ending = body, top, ending
+        self.normalized = normalized or _from_minus_one_to_one
         self.published = published
         self.own_options = options or {}
         self.fixes_size = fixes_size
-        self.takes_raw_images = False
+        self.takes_raw_images = normalized is not None
         self.__signature__ = self._signature(order)
 
     def _signature(self, order: str | None) -> inspect.Signature:
         defaults = {**COMMON, **self.own_options}
         names = order.split(", ") if order else [*defaults]
-        values = {key: defaults[key] for key in names}
+        inside = {"include_preprocessing": self.takes_raw_images}
+        values = {key: {**defaults, **inside}[key] for key in names}
         values["name"] = None if "{" in self.title else self.title
         kinds: Callable = inspect.Parameter
         parameters = [kinds(k, kinds.POSITIONAL_OR_KEYWORD, default=v) for k, v in values.items()]
-        last = kinds("include_preprocessing", kinds.KEYWORD_ONLY, default=False)
-        return inspect.Signature([*parameters, last])
+        last = {} if "include_preprocessing" in names else inside
+        parameters += [kinds(k, kinds.KEYWORD_ONLY, default=v) for k, v in last.items()]
+        return inspect.Signature(parameters)
 
     @property
     def weights(self) -> Any:
@@ -176,12 +192,12 @@ class Layered(Application):
         if self.fixes_size and None in frame.size:
             raise ValueError(f"{self.name}: the size of images must be known, got {frame.size}.")
         path = self._find(weights, include_top and frame.classes == 1000, frame, options)
-        x = Rescaling(1 / 127.5, offset=-1)(frame.x) if include_preprocessing else frame.x
+        x = self.normalized(frame.x) if include_preprocessing else frame.x
         features = self.body(x, **options)
         if include_top:
             outputs = self.top(features, frame.classes, classifier_activation, **options)
         else:
-            outputs = pooled(features, pooling)
+            outputs = self.ending(features, pooling)
         title = self.title.format(**options, rows=frame.size[0]).replace(".", "_")
         model = Model(frame.inputs, outputs, name=name or title)
         has_head = path is not None and self._load(model, path, HEAD if include_top else None)

@@ -6,11 +6,11 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from kerasish.applications.catalogue import NAMES, find, get, hint
+from kerasish.applications.catalogue import ALL, LAYERED, find, get
 
 _PACKAGE = "kerasish.applications"
 
-# Module = the beginnings of its networks' names. Families of kerasish layers have files.
+# Module = the beginnings of its networks' names. Families of kerasish layers alone have files.
 FAMILIES = {
     "convnext": ("ConvNeXt",),
     "densenet": ("DenseNet",),
@@ -34,14 +34,19 @@ class Family(ModuleType):
 
     def __init__(self, name: str, beginnings: tuple[str, ...]) -> None:
         super().__init__(f"{_PACKAGE}.{name}", f"{name}: networks, and functions for their images.")
-        self.names = [known for known in NAMES if known.startswith(beginnings)]
+        self.names = [
+            known
+            for known in ALL
+            if known.startswith(beginnings)
+            and LAYERED.get(known, f"keras_{name}") == f"keras_{name}"
+        ]
 
     def __getattr__(self, name: str) -> Any:
         if name in ("preprocess_input", "decode_predictions"):
             return getattr(get(self.names[0]), name)
         if not name.startswith("_") and find(name) in self.names:
             return get(name)
-        raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'{hint(name)}")
+        raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
 
     def __dir__(self) -> list[str]:
         return [*self.names, "decode_predictions", "preprocess_input"]

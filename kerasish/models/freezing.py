@@ -18,8 +18,18 @@ from kerasish.layers.holder import WeightHolder
 _CONTAINERS = {"backbone", "blocks", "body", "encoder", "features", "layers", "model", "stages"}
 _CONTAINERS |= {"trunk", "trunk_output"}
 
-# Layers of a model that are named as parts of one block: `block14_sepconv1`, `conv5_block3_2_conv`.
-_BLOCK = re.compile(r"([A-Za-z]+\d+)_")
+# Layers of a model that are named as parts of one block, and the block's name: as in
+# `block14_sepconv1`, `conv5_block3_2_conv`, `block6h_dwconv2`; MobileNet's `conv_dw_13`; ConvNeXt's
+# `…_stage_3_block_2_layernorm` and `…_downsampling_conv_2`; NASNet's `normal_conv_1_12`.
+_BLOCKS = {
+    re.compile(r"([A-Za-z]+\d+)[a-z]?_"): r"\1",
+    re.compile(r"conv_(?:dw|pw)_(\d+)"): r"conv_\1",
+    re.compile(r"(\w+_stage_\d+)_block_"): r"\1",
+    re.compile(r"(\w+_downsampling)_\w+_(\d+)$"): r"\1_\2",
+    re.compile(r"(?:adjust|normal|reduction|separable_conv)_\w+?_((?:stem_|reduce_)?\d+)$"): (
+        r"cell_\1"
+    ),
+}
 
 
 @dataclasses.dataclass(eq=False)
@@ -107,8 +117,7 @@ def _stages_in(module: nn.Module, path: str, short: str) -> Iterator[Stage]:
             if is_pool and current is not None and current.block is None:
                 current = None  # what comes after pooling sees more of the image
             continue
-        named = _BLOCK.match(key) if _is_model(module) else None
-        block = None if named is None else named[1]
+        block = _block(key) if _is_model(module) else None
         if current is not None and (
             _is_norm(child)
             or (_is_convolution(child) and current.is_open)
@@ -120,6 +129,14 @@ def _stages_in(module: nn.Module, path: str, short: str) -> Iterator[Stage]:
             current = Stage(name, is_open=_is_convolution(child), block=block)
             current.add(child_path, child)
             yield current
+
+
+def _block(name: str) -> str | None:
+    """The block that a layer's name speaks of."""
+    for pattern, block in _BLOCKS.items():
+        if found := pattern.match(name):
+            return found.expand(block)
+    return None
 
 
 def _children(module: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -150,7 +167,12 @@ def _is_divisible(module: nn.Module) -> bool:
 
 
 def _has_weights(module: nn.Module) -> bool:
-    return any(True for _ in module.parameters()) or any(True for _ in module.buffers())
+    """Whether a module has parameters or statistics; what is not saved is constants."""
+    return any(True for _ in module.parameters()) or any(
+        buffer is not None and name not in part._non_persistent_buffers_set
+        for part in module.modules()
+        for name, buffer in part._buffers.items()
+    )
 
 
 def _is_convolution(module: nn.Module) -> bool:

@@ -255,6 +255,28 @@ def test_a_layered_network_fits_freezes_saves_and_comes_back(tmp_path):
     assert again.class_names == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "last"), [("MobileNet", 15, "conv_13"), ("NASNetMobile", 18, "cell_12")]
+)
+def test_the_stages_are_blocks_of_which_the_last_thaws_whole(name, number, last):
+    with torch.device("meta"):
+        model = applications.get(name)(weights=None)
+
+    model.freeze()
+    model.unfreeze(last=2)
+
+    stages = model.stages()
+    assert len(stages) == number
+    assert model.freeze_point == last
+    assert [stage.name for stage in stages if stage.trainable] == [last, "head"]
+    thawed = {layer.name for layer in stages[-2].layers}
+    ending = last.removeprefix("conv").removeprefix("cell")
+    named = {
+        n for n in (layer.name for layer in model.layers) if n.endswith((ending, f"{ending}_bn"))
+    }
+    assert thawed == {n for n in named if model.get_layer(n).weights}
+
+
 def test_parts_of_a_layered_network_are_at_hand():
     image = kerasish.Input((3, 32, 32))
     halved = layers.Rescaling(0.5)(image)
@@ -265,7 +287,7 @@ def test_parts_of_a_layered_network_are_at_hand():
     assert model.input is image
     assert part.output_shape == (None, 512, 2, 2)
     assert whole.output_shape == (None, 2)
-    assert whole.freeze_point == "conv_pw_13"
+    assert whole.freeze_point == "conv_13"
 
 
 def test_state_dicts_of_the_model_serve_as_weights(tmp_path):
@@ -316,7 +338,8 @@ def test_a_head_that_came_from_the_file_knows_its_classes(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("name", LAYERED)
 def test_addresses_and_hashes_are_those_of_keras(name):
-    module = "resnet" if name.startswith("ResNet") else catalogue.LAYERED[name]
+    module = catalogue.LAYERED[name].removeprefix("keras_").replace("resnet_v2", "resnet")
+    module = "inception_resnet_v2" if name.startswith("Inception") else module
     source = inspect.getsource(pytest.importorskip(f"keras.src.applications.{module}"))
     pieces = "".join(re.findall(r'"([^"]*)"', source))
     network = applications.get(name)
