@@ -56,6 +56,21 @@ def in_thread_ahead() -> bool:
     return threading.current_thread() in _running
 
 
+def settle() -> None:
+    """Wait until every thread has made all that it may, and rests until an item is taken.
+
+    Raises:
+        RuntimeError: If such a thread asks, which would wait for itself.
+    """
+    for thread, work in list(_running.items()):
+        if thread is threading.current_thread():
+            raise RuntimeError(
+                "A source of batches that uses the model must not run ahead of the training of it. "
+                "Give the source an attribute `runs_ahead = False`."
+            )
+        work.settle()
+
+
 class _Work:
     """What the thread and the one who takes its items share."""
 
@@ -104,6 +119,10 @@ class _Work:
             if self.thread is None and not self.is_done:
                 self.start()
             self.changed.wait_for(lambda: self.ready or self.is_done)
+
+    def settle(self) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.ready) >= self.count or self.is_done)
 
     def peek(self) -> Any:
         self.wait()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kerasish import config
+from kerasish.data.ahead import in_thread_ahead
 from kerasish.describe import describe
 
 # torch computes with these only in part; each fits the next wider signed type.
@@ -54,10 +55,7 @@ def to_tensor(value: Any, what: str = "data", floats: torch.dtype | None = None)
         array = array.astype(_WIDER[str(array.dtype)])
     if array.dtype.byteorder == ">" or any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    with warnings.catch_warnings():
-        # Read-only arrays and memory maps are fine: feeds never write into the user's data.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensor = torch.from_numpy(np.atleast_1d(array))
+    tensor = _shared(np.atleast_1d(array))
     narrowed = _narrowed(tensor, floats)
     if narrowed is not tensor and isinstance(value, np.memmap):
         warnings.warn(
@@ -66,6 +64,18 @@ def to_tensor(value: Any, what: str = "data", floats: torch.dtype | None = None)
             stacklevel=2,
         )
     return narrowed
+
+
+def _shared(array: np.ndarray) -> Tensor:
+    """A tensor in the array's memory."""
+    if array.flags.writeable:
+        return torch.from_numpy(array)
+    if in_thread_ahead():
+        return torch.from_numpy(array.copy())  # filters of warnings are all threads' own
+    with warnings.catch_warnings():
+        # Read-only arrays and memory maps are fine: feeds never write into the user's data.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _from_objects(array: np.ndarray, what: str) -> np.ndarray:

@@ -62,6 +62,19 @@ class Feed:
         """Put a function of rows between the data and the batches."""
         raise NotImplementedError
 
+    def expect(self, count: int | None) -> None:
+        """Hear how many more batches are going to be asked for; `None` for all of a pass."""
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+
+    def random_state(self) -> dict[str, Any]:
+        """The CPU's random numbers as they would be had nothing been made ahead.
+
+        Empty if they are so.
+        """
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """What decides the order of batches, for `resume`."""
         raise NotImplementedError

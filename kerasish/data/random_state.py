@@ -13,15 +13,20 @@ from torch import Tensor
 from kerasish.data.feed import mix_seed
 
 
-def random_state() -> dict[str, Any]:
-    """The states of torch's (the CPU's and each GPU's), NumPy's and Python's global generators."""
+def host_random_state() -> dict[str, Any]:
+    """The states of torch's (the CPU's), NumPy's and Python's global generators."""
     numpy_state: Any = np.random.get_state(legacy=True)  # noqa: NPY002
     name, keys, *rest = numpy_state
-    state: dict[str, Any] = {
+    return {
         "torch": torch.get_rng_state(),
         "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
         "python": python_random.getstate(),
     }
+
+
+def random_state() -> dict[str, Any]:
+    """The states of all these, and of each GPU's generator."""
+    state = host_random_state()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state

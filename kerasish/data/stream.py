@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
-from kerasish.data.arrays import as_tensors, leaves, map_leaves
+from kerasish.data.arrays import as_tensors, leaves
 from kerasish.data.batch_source import ReadyLoader, as_source
 from kerasish.data.feed import Batch, Feed, Prepare, check_rows, mix_seed
+from kerasish.data.lookahead import Lookahead
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
+from kerasish.data.transfer import Transfer
 from kerasish.describe import describe
 
 
@@ -82,7 +84,7 @@ class StreamFeed(Feed):
         shard: Shard | None = None,
         floats: torch.dtype | None = None,
     ) -> None:
-        self.device = torch.device(device)
+        self._transfer = Transfer(device)
         self._floats = floats
         self._prepare: Prepare | None = None
         self._sampler: EpochSampler | None = None
@@ -109,6 +111,10 @@ class StreamFeed(Feed):
                 source.dataset, IterableDataset
             ):
                 self.num_samples = len(source.dataset)  # type: ignore[arg-type]
+
+        self._lookahead = Lookahead(
+            self._collect, self._transfer, _declared(source), self._generators
+        )
 
     def _loader(
         self, data: Dataset, batch_size: int, shuffle: bool, seed: int, shard: Shard | None
@@ -149,11 +155,27 @@ class StreamFeed(Feed):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the source."""
+        self.close()
         iterator = self._begun or self._iterate(epoch)
         first, self._taken = self._taken, 0
         self._begun = self._peeked = None
-        ready = map(self._ready, iterator)
+        ready = self._prepared(self._lookahead.batches(iter(iterator)))
         yield from ready if self._shard is None else self._counted(ready, first)
+        if hasattr(self._source, "on_epoch_end"):
+            self._source.on_epoch_end()
+
+    def expect(self, count: int | None) -> None:
+        """Hear how many more batches are going to be asked for."""
+        self._lookahead.left = count
+
+    def close(self) -> None:
+        """End the thread that makes batches ahead, if there is one."""
+        self._lookahead.close()
+
+    def random_state(self) -> dict[str, Any]:
+        """The CPU's random numbers as they would be had nothing been made ahead."""
+        state = self._lookahead.random_state()
+        return {name: value for name, value in state.items() if name != "generators"}
 
     def state_dict(self) -> dict[str, Any]:
         """What decides the order: our seed, or all that the source may draw from.
@@ -161,12 +183,13 @@ class StreamFeed(Feed):
         A source that shuffles by itself repeats its order when its pass begins with the random
         numbers with which it began before.
         """
+        own = [generator.get_state() for generator in self._generators()]
         return {
             "seed": None if self._sampler is None else self._sampler.seed,
             "has_begun": self._begun is not None,
             "random_before": self._random_before,
             "epoch": self._epoch,
-            "generators": [generator.get_state() for generator in self._generators()],
+            "generators": self._lookahead.random_state().get("generators", own),
         }
 
     def resume(self, epoch: int, taken: int, state: dict[str, Any]) -> None:
@@ -224,24 +247,23 @@ class StreamFeed(Feed):
         return iter(self._source)
 
     def _by_index(self) -> Iterator[Any]:
-        """Keras's PyDataset: batches by number, and a hook after each pass."""
+        """Keras's PyDataset: batches by number."""
         for index in range(len(self._source)):
             yield self._source[index]
-        if hasattr(self._source, "on_epoch_end"):
-            self._source.on_epoch_end()
 
     def _ready(self, item: Any) -> Batch:
+        return next(self._prepared(iter([self._transfer.send(self._collect(item))])))
+
+    def _prepared(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return batches if self._prepare is None else itertools.starmap(self._prepare, batches)
+
+    def _collect(self, item: Any) -> Batch:
+        """What the source yields, as tensors where they are."""
         x, y, weight = split_batch(item)
         named = ((x, "x"), (y, "y"), (weight, "sample_weight"))
         batch = tuple(as_tensors(value, name, self._floats) for value, name in named)
         _check_alignment(batch)
-        batch = map_leaves(self._send, batch)
-        return batch if self._prepare is None else self._prepare(*batch)  # type: ignore[return-value]
-
-    def _send(self, tensor: Tensor) -> Tensor:
-        if tensor.device == self.device:
-            return tensor
-        return tensor.to(self.device, non_blocking=tensor.is_pinned())
+        return batch  # type: ignore[return-value]
 
 
 def check_source(source: Any) -> None:
@@ -259,6 +281,15 @@ def check_source(source: Any) -> None:
             "x must be arrays, tensors, a Dataset, a DataLoader, a generator or something else "
             f"that yields batches; got {describe(source)}.{hint}"
         )
+
+
+def _declared(source: Any) -> bool | None:
+    """Whether a source says that its batches may be made beside the step, or must not be."""
+    if isinstance(source, ReadyLoader):
+        return None  # it runs ahead by itself; what is mapped over it does not
+    data = source.dataset if isinstance(source, DataLoader) else source
+    said = getattr(data, "runs_ahead", None)
+    return said if isinstance(said, bool) else None
 
 
 def _length(source: Any) -> int | None:

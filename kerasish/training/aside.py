@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kerasish.data.ahead import settle
 from kerasish.modes import kept_modes
 from kerasish.training.resume import load_metrics, metric_state, metrics_of
 
@@ -30,6 +31,7 @@ def aside(model: Any) -> Iterator[None]:
     if not model.__dict__.get("_is_fitting"):
         yield
         return
+    settle()  # what is evaluated may be the data that are being read
     metrics = metrics_of(model)
     states = [metric_state(metric) for metric in metrics]
     try:

@@ -49,6 +49,8 @@ class Passes:
 
     def next_epoch(self) -> Iterator[Batch]:
         """The batches of the next epoch."""
+        first, self._resumed_at = self._resumed_at, 0
+        self.feed.expect(None if self.steps is None else self.steps - first)
         if self.steps is None:
             self._pass += 1
             return self.feed.batches(self._pass - 1)
@@ -56,7 +58,6 @@ class Passes:
             return itertools.islice(self.feed.batches(0), self.steps)
         if self._endless is None:
             self._endless = self._forever()
-        first, self._resumed_at = self._resumed_at, 0
         return itertools.islice(self._endless, self.steps - first)
 
     def _forever(self) -> Iterator[Batch]:
@@ -68,6 +69,11 @@ class Passes:
                 return
             self._pass += 1
             self._taken = 0
+
+    def close(self) -> None:
+        """End what the feed does in the background."""
+        self._endless = None
+        self.feed.close()
 
     def position(self, batch: int) -> dict[str, Any]:
         """The place in the data after so many batches of an epoch, for `resume`."""

@@ -166,7 +166,8 @@ def own_state(run: Any, batch: int) -> dict[str, Any]:
         "data": run.passes.position(batch),
         "validation": None if run.validation is None else run.validation.position(0),
         "layers": [_seed_state(seeds) for seeds in _layer_seeds(run.model)],
-        "random": random_state(),
+        # As they were before the batches that wait ahead of the next step drew theirs.
+        "random": random_state() | run.passes.feed.random_state(),
     }
 
 

@@ -98,6 +98,12 @@ class Run:
                 keeper.save_epoch(epoch)
         self.is_finished = True
 
+    def close(self) -> None:
+        """End what goes on in the background."""
+        self.passes.close()
+        if self.validation is not None:
+            self.validation.close()
+
     def run_epoch(self, epoch: int, backup: resume.Backup | None = None) -> dict[str, Any] | None:
         """One epoch and its validation, perhaps from where a backup was made in it.
 

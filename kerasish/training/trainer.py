@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -185,7 +186,7 @@ class Trainer(OnBatch):
             verbose != 0,
         )
         try:
-            with guarded("fit", recipe, self, feed.batch_size), fitting(self):  # type: ignore[arg-type]
+            with guarded("fit", recipe, self, feed.batch_size), fitting(self), closing(run):  # type: ignore[arg-type]
                 run.train(initial_epoch, epochs)
         finally:
             # Whatever ended training, callbacks close their files and restore their weights, and
@@ -314,7 +315,7 @@ class Trainer(OnBatch):
                 "metrics": self._log_names(tracker, False),
             },
         )
-        with guarded("evaluate", recipe, self, feed.batch_size), aside(self):  # type: ignore[arg-type]
+        with guarded("evaluate", recipe, self, feed.batch_size), aside(self), closing(passes):  # type: ignore[arg-type]
             logs = self._run_test(passes, listeners)
         if return_dict:
             return logs
@@ -365,7 +366,7 @@ class Trainer(OnBatch):
             model=self,
             params={"steps": passes.num_batches, "verbose": verbose, "metrics": [], "epochs": 1},
         )
-        with aside(model):
+        with aside(model), closing(passes):
             model.eval()
             step = make_predict_step(StepPlan(model, recipe, None, device))
             try:
