@@ -78,6 +78,31 @@ class FeatureFeed(ArrayFeed):
                 yield (self._short(self._raw.inputs(rows)), *batch[1:])
 
 
+class ArrayRows:
+    """Rows of a feed of arrays by their numbers: inputs only.
+
+    Args:
+        feed: The feed.
+    """
+
+    may_differ = False
+
+    def __init__(self, feed: ArrayFeed) -> None:
+        assert feed.num_samples is not None
+        assert feed.batch_size is not None
+        self.feed, self.count = feed, feed.num_samples
+        self.size = min(feed.batch_size, self.count)
+        self.short = self.count % self.size
+
+    def read(self, rows: Tensor) -> Batch:
+        """The rows of these numbers."""
+        return self.feed.inputs(rows), None, None
+
+    def read_all(self, orders: list[Tensor]) -> Iterator[Batch]:
+        """A batch for each list of numbers."""
+        return map(self.read, orders)
+
+
 class FrozenCache:
     """Swaps the inputs of some passes for features, for as long as the model's first part stays.
 
@@ -161,7 +186,7 @@ class FrozenCache:
         prefix = self._split()
         if prefix is None:
             return "no frozen part without randomness comes first in the model"
-        collector = Collector(self.plan, prefix, self._raw, self.training)
+        collector = Collector(self.plan, prefix, ArrayRows(self._raw), self.training)
         reason = collector.trial()
         if reason is not None:
             return reason
@@ -176,7 +201,7 @@ class FrozenCache:
         short = collector.features if collector.rounds_short else None
         self.passes.switch(FeatureFeed(self._raw, features, short), collector.rest)
         if self.speak and self.training:
-            rows, size = count_of(collector.rows, "row"), sum(c.nbytes for c in columns)
+            rows, size = count_of(collector.rows.count, "row"), sum(c.nbytes for c in columns)
             say(f"fit: features of {rows} up to '{prefix.end}' cached: {told(size)}")
         return None
 
@@ -196,7 +221,7 @@ class FrozenCache:
 
     def _batches_saved(self, uses: int) -> int:
         """How many batches need not go through the first part, after those of the trial."""
-        made = self._raw.num_batches + 2
+        made = self._raw.num_batches + 1
         return uses * (self.passes.num_batches or 0) - made
 
 

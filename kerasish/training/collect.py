@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from kerasish.data.arrays import leaves, map_leaves
-from kerasish.data.feed import ArrayFeed
+from kerasish.data.feed import Batch
 from kerasish.data.random_state import generators_in, random_state
 from kerasish.random import SeedGenerator
 from kerasish.training.placement import autocast
@@ -20,34 +21,61 @@ from kerasish.training.storage import make_room
 
 Features = tuple[Tensor, ...]
 
-# Rows of which outputs are computed in both ways, to be compared.
-_FEW = 4
+# Rows whose features are made in several ways, to be compared.
+_FEW = 8
+
+
+class UnfitError(Exception):
+    """Why there can be no features after all."""
+
+
+class Reader(Protocol):
+    """What gives rows by their numbers.
+
+    Attributes:
+        count: How many there are.
+        size: Rows in a full batch.
+        short: Rows in the last batch of a pass where it is not full, else 0.
+        may_differ: Whether nobody knows that rows are the same whenever they are read.
+    """
+
+    count: int
+    size: int
+    short: int
+    may_differ: bool
+
+    def read(self, rows: Tensor) -> Batch:
+        """The rows of these numbers, ready for the model. Targets may be left out."""
+        ...
+
+    def read_all(self, orders: list[Tensor]) -> Iterator[Batch]:
+        """A batch for each list of numbers."""
+        ...
 
 
 class Collector:
-    """Makes features of the rows of a feed, and outputs of features.
+    """Makes features of rows, and outputs of features.
 
     Args:
         plan: How the model computes.
         prefix: The model in two parts.
-        feed: The rows.
+        rows: The data.
         mode: Whether the model is in training mode.
 
     Attributes:
         seconds: What a full batch takes, after `trial`.
         rounds_short: Whether kernels round differently for the short last batch, after `trial`.
+        beside: The structure of what comes with the inputs, targets and weights, after `trial`.
     """
 
-    def __init__(self, plan: StepPlan, prefix: Prefix, feed: ArrayFeed, mode: bool) -> None:
-        assert feed.num_samples is not None
-        assert feed.batch_size is not None
-        self.plan, self.prefix, self.feed, self.mode = plan, prefix, feed, mode
-        self.rows = feed.num_samples
-        self.size = min(feed.batch_size, self.rows)
+    def __init__(self, plan: StepPlan, prefix: Prefix, rows: Reader, mode: bool) -> None:
+        self.plan, self.prefix, self.rows, self.mode = plan, prefix, rows, mode
         self.seconds = 0.0
         self.rounds_short = False
+        self.beside: Any = None
         self._axes: list[tuple[int, ...]] = []
-        self._first: Features = ()  # of the first batch, which the trial makes
+        self._made: list[list[Tensor]] = []  # columns of the first rows, from the trial
+        self._few_is_same = False  # as many as a few rows round as a full batch does
 
     def run(self, x: Any) -> Features:
         """The features of a batch, their axes in the order in which memory holds them."""
@@ -67,49 +95,101 @@ class Collector:
         parts = zip(leaves(features), self._axes, strict=True)
         return self.prefix.rest(*(t.permute(_inverse(axes)) for t, axes in parts))
 
+    # The trial
+
     def trial(self) -> str | None:
-        """Try a few batches. Returns what speaks against features, `None` if nothing does.
+        """Try the first rows. Returns what speaks against features, `None` if nothing does.
 
         Whether features may stand for what a batch would compute is measured, not assumed: each
-        row's must be the same bits in whatever company it comes, and the outputs, too.
+        row's must be the same bits in whatever company it comes, and the outputs, too. What is
+        made of rows here is kept for `collect`.
         """
-        some = torch.arange(self.size)
-        x = self.feed.inputs(some)
-        with unchanged(self.plan):
-            self._set_mode()
-            before = self._state()
-            whole = self.run(x)
-            if self._state() != before:
-                return "the frozen part draws random numbers or changes its state"
-            if any(getattr(module, "_losses", None) for module in self.prefix.modules):
-                return "the frozen part adds to the loss"
-            began = perf_counter()
-            mixed, places = self._in_other_company(some)
-            self.seconds = self._now() - began
-            if not all(torch.equal(m, w[places]) for m, w in zip(mixed, whole, strict=True)):
-                return "its features depend on the other rows of a batch"
-            self.rounds_short = self._differs_when_short(whole)
-            self._first = whole
-            few = self.feed.inputs(some[:_FEW])
-            features = self.run(few)
+        try:
+            with unchanged(self.plan):
+                self._set_mode()
+                x = self._try_one_batch()
+                self._try_other_company(x)
+                features = self._try_small_batches(x)
+        except UnfitError as problem:
+            return str(problem)
+        few = _first_rows(x, _FEW)
         if not _same(self._outputs(few, None), self._outputs(None, features)):
             return "its code could not be parted without changing what it computes"
         return None
 
-    def _in_other_company(self, some: Tensor) -> tuple[Features, Tensor]:
-        """Features of some of the first rows among others, and which rows they are."""
-        generator = torch.Generator().manual_seed(0)
-        rows = torch.randperm(min(self.rows, 2 * self.size), generator=generator)[: self.size]
-        found = self.run(self.feed.inputs(rows))
-        known = rows < len(some)
-        return tuple(t[known] for t in found), rows[known]
+    def _try_one_batch(self) -> Any:
+        """Read the first batch and run it, and see that nothing else changes. Returns its inputs.
 
-    def _differs_when_short(self, whole: Features) -> bool:
-        short = self.rows % self.size
-        if not short:
-            return False
-        found = self.run(self.feed.inputs(torch.arange(short)))
-        return not all(torch.equal(f, w[:short]) for f, w in zip(found, whole, strict=True))
+        Raises:
+            UnfitError: If something does.
+        """
+        drawn = _random_bytes()
+        batch = self.rows.read(torch.arange(self.rows.size))
+        if _random_bytes() != drawn:
+            raise UnfitError("reading its data draws random numbers")
+        x = _first_rows(batch[0], self.rows.size)  # the model may work in place
+        self.beside = map_leaves(lambda _: 0, batch[1:])
+        before = self._state()
+        self._made = [self._columns(batch, self.rows.size)]
+        if self._state() != before:
+            raise UnfitError("the frozen part draws random numbers or changes its state")
+        if any(getattr(module, "_losses", None) for module in self.prefix.modules):
+            raise UnfitError("the frozen part adds to the loss")
+        return x
+
+    def _try_other_company(self, x: Any) -> None:
+        """Run some rows of the first batch at other places among new rows.
+
+        Raises:
+            UnfitError: If anything differs.
+        """
+        size, count = self.rows.size, self.rows.count
+        rows = second_batch(count, size, _shared_rows(count, size))
+        is_known = rows < size
+        known = rows[is_known]
+        began = perf_counter()
+        batch = self.rows.read(rows)
+        again = map_leaves(lambda t: t[is_known.to(t.device)], batch[0])
+        columns = self._columns(batch, size)
+        self.seconds = self._now() - began
+        if self.rows.may_differ:
+            _check_same_rows(again, x, known)
+            beside = len(self._axes)
+            _check_same_rows([c[is_known] for c in columns[beside:]], self._made[0][beside:], known)
+        if not all(
+            torch.equal(c[is_known.to(c.device)], w[known.to(w.device)])
+            for c, w in zip(columns, self._made[0], strict=True)
+        ):
+            raise UnfitError("its features depend on the other rows of a batch")
+        places = (~is_known).nonzero().squeeze(1)
+        self._made.append([c[places.to(c.device)] for c in columns])
+
+    def _try_small_batches(self, x: Any) -> Features:
+        """See whether a few rows round as a full batch does. Returns the features of a few."""
+        whole = self._made[0][: len(self._axes)]
+        features = self.run(_first_rows(x, _FEW))
+        self._few_is_same = _same(features, [t[:_FEW] for t in whole])
+        short = self.rows.short
+        if short == _FEW:
+            self.rounds_short = not self._few_is_same
+        elif short:
+            self.rounds_short = not _same(
+                self.run(_first_rows(x, short)), [t[:short] for t in whole]
+            )
+        return features
+
+    def _columns(self, batch: Batch, count: int) -> list[Tensor]:
+        """A batch's features, and what comes beside its inputs.
+
+        Raises:
+            UnfitError: If it has not so many rows.
+        """
+        if any(len(tensor) != count for tensor in leaves(batch[0])):
+            raise UnfitError("some rows of its data cannot be read")
+        beside = list(leaves(batch[1:]))
+        if any(not tensor.dim() or len(tensor) != count for tensor in beside):
+            raise UnfitError("its data have targets or weights that belong to no row")
+        return [*self.run(batch[0]), *beside]
 
     def _outputs(self, x: Any, features: Features | None) -> Any:
         with unchanged(self.plan), torch.no_grad():
@@ -133,29 +213,95 @@ class Collector:
         modules = list(self.plan.model.modules())
         seeds = [s for m in modules for s in vars(m).values() if isinstance(s, SeedGenerator)]
         drawn = [generator.get_state() for generator in generators_in(modules)]
-        state = [random_state(), drawn, [seed.state for seed in seeds]]
-        return map_leaves(_as_bytes, state), checksum(self.prefix.tensors)
+        state = map_leaves(_as_bytes, [drawn, [seed.state for seed in seeds]])
+        return _random_bytes(), state, checksum(self.prefix.tensors)
 
-    def collect(self) -> Features:
-        """The features of all rows, in batches of one size.
+    # All rows
+
+    def collect(self) -> list[Tensor]:
+        """The features of all rows, then what comes beside the inputs, a column for each tensor.
 
         Raises:
             OSError: If there is no room for them.
+            UnfitError: If some of them cannot be read.
         """
-        room: list[Tensor] = []
+        count = self.rows.count
+        first = self._made[0]
+        room = make_room([(count, *t.shape[1:]) for t in first], [t.dtype for t in first])
+        place = 0
         with unchanged(self.plan):
             self._set_mode()
-            for start in range(0, self.rows, self.size):
-                # A short last batch is filled up: kernels for another size may round differently.
-                rows = torch.arange(start, start + self.size) % self.rows
-                found = self._first if not start else self.run(self.feed.inputs(rows))
-                if not room:
-                    shapes = [(self.rows, *tensor.shape[1:]) for tensor in found]
-                    room = make_room(shapes, [tensor.dtype for tensor in found])
-                for column, tensor in zip(room, found, strict=True):
-                    part = column[start : start + self.size]
-                    part.copy_(tensor[: len(part)])
-        return tuple(room)
+            for columns in self._all_columns():
+                taken = min(len(columns[0]), count - place)
+                for column, tensor in zip(room, columns, strict=True):
+                    column[place : place + taken].copy_(tensor[:taken])
+                place += taken
+        return room
+
+    def _all_columns(self) -> Iterator[list[Tensor]]:
+        """What belongs to all rows in their order, from the first on."""
+        yield from self._made
+        begin = sum(len(columns[0]) for columns in self._made)
+        self._made = []
+        left = torch.arange(begin, self.rows.count)
+        rounds_alike = (0, _FEW) if self._few_is_same else (0,)
+        if len(left) % self.rows.size not in rounds_alike:
+            # Filled up: kernels for another number of rows may round differently.
+            left = torch.cat([left, torch.arange(-len(left) % self.rows.size)])
+        orders = list(left.split(self.rows.size)) if len(left) else []
+        for order, batch in zip(orders, self.rows.read_all(orders), strict=True):
+            yield self._columns(batch, len(order))
+
+
+def second_batch(count: int, size: int, known: int) -> Tensor:
+    """Which rows come second: some of the first batch, far from their places there, and new ones.
+
+    Args:
+        count: How many rows there are.
+        size: Rows in a batch; the first has the rows from 0 on.
+        known: How many of those are taken again, or more if there are too few others.
+
+    Example:
+        >>> second_batch(100, 6, 2)
+        tensor([5, 6, 7, 8, 9, 0])
+    """
+    rows = torch.arange(size).flip(0)
+    places = torch.arange(known) * (size - 1) // max(1, known - 1)
+    free = torch.ones(size, dtype=torch.bool)
+    free[places] = False
+    rows[places] = places.flip(0)
+    new = torch.arange(size, min(count, 2 * size - known))
+    rows[free.nonzero().squeeze(1)[: len(new)]] = new
+    return rows
+
+
+def _shared_rows(count: int, size: int) -> int:
+    """How many rows the first two batches share.
+
+    The last batch would not be full by so many rows, or by as many less a few: those are then left
+    for a small batch.
+    """
+    missing = -count % size
+    return missing if missing >= _FEW else min(size, missing + _FEW)
+
+
+def _check_same_rows(again: Any, first: Any, rows: Tensor) -> None:
+    """See that rows are what they were when they were read before.
+
+    Raises:
+        UnfitError: If they are not.
+    """
+    before = map_leaves(lambda t: t[rows.to(t.device)], first)
+    if not _same(again, before):
+        raise UnfitError("its data differ when they are read again")
+
+
+def _first_rows(x: Any, count: int) -> Any:
+    return map_leaves(lambda tensor: tensor[:count].clone(), x)
+
+
+def _random_bytes() -> Any:
+    return map_leaves(_as_bytes, random_state())
 
 
 def arranged(plan: StepPlan, x: Any) -> list[Tensor]:
@@ -166,13 +312,15 @@ def arranged(plan: StepPlan, x: Any) -> list[Tensor]:
 
 
 def checksum(tensors: list[Tensor]) -> list[int]:
-    """A number for each tensor that changes with any of its bits."""
-    kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    """Numbers that change with any bit of the tensors."""
     sums = []
     for tensor in tensors:
-        bits = tensor.detach().contiguous().reshape(-1)
-        kind = kinds.get(bits.element_size(), torch.uint8)
-        sums.append(bits.view(kind).sum() if bits.numel() else torch.zeros((), dtype=torch.int64))
+        numbers = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+        begin = min(len(numbers), -numbers.storage_offset() % 8)
+        end = begin + (len(numbers) - begin) // 8 * 8
+        # Sums of 64-bit numbers are ten times as fast as those of smaller ones, which are widened.
+        whole = numbers[begin:end].view(torch.int64) if begin < end else numbers[:0]
+        sums += [part.sum() for part in (numbers[:begin], whole, numbers[end:]) if len(part)]
     return [int(value) for value in sums]
 
 
