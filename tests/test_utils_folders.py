@@ -333,6 +333,14 @@ def test_texts_are_cut_and_come_alone_or_one_by_one(reviews):
     assert [(text, label.tolist()) for text, label in single][2] == ("bright ü", [1.0])
 
 
+def test_choice_of_a_data_set_library_for_texts_is_without_effect(reviews):
+    settings = "inferred", "int", None, 32, None, False, None, None, None, False
+    with pytest.warns(UserWarning, match="format='tf' has no effect"):
+        batches = utils.text_dataset_from_directory(reviews, *settings, "tf", False)
+
+    assert len(next(iter(batches))[0]) == 3
+
+
 def test_text_that_is_not_utf8_is_an_error_that_names_it(reviews):
     (reviews / "bad" / "latin.txt").write_bytes("über".encode("latin-1"))
 

@@ -148,6 +148,7 @@ class CallbackList(Callback):
         add_history: bool = False,
         add_progbar: bool = False,
         model: Any = None,
+        *,
         params: Mapping[str, Any] | None = None,
         **more_params: Any,
     ) -> None:

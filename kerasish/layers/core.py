@@ -22,8 +22,16 @@ class InputLayer(Layer):
         shape: The shape of one sample, `None` where any size will do.
         batch_size: A fixed batch size, or `None`.
         dtype: The type of the data, float32 by default.
+        sparse: Must be false or `None`, as must `ragged` and `optional`.
+        ragged: The same.
         batch_shape: `shape` with the batch axis in front, instead of `shape`.
+        input_tensor: A symbolic tensor to be like in shape and type, instead of a shape.
+        optional: As `sparse`.
         name: The input's name, which dict inputs use.
+
+    Raises:
+        ValueError: If not just one of `shape`, `batch_shape` and `input_tensor` is given, or what
+            torch models cannot take.
     """
 
     def __init__(
@@ -31,10 +39,21 @@ class InputLayer(Layer):
         shape: tuple[int | None, ...] | None = None,
         batch_size: int | None = None,
         dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
         batch_shape: tuple[int | None, ...] | None = None,
+        input_tensor: SymbolicTensor | None = None,
+        optional: bool = False,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        for word, asked in (("sparse", sparse), ("ragged", ragged), ("optional", optional)):
+            if asked:
+                raise ValueError(
+                    f"Input: {word} tensors are not supported; each input is dense and given."
+                )
+        if input_tensor is not None and batch_shape is None:
+            batch_shape, dtype = input_tensor.shape, dtype or input_tensor.dtype
         if (shape is None) == (batch_shape is None):
             raise ValueError("Input: give either `shape` (of one sample) or `batch_shape`.")
         if isinstance(shape, int):
@@ -70,9 +89,11 @@ def Input(  # noqa: N802  (Keras's name)
     batch_size: int | None = None,
     dtype: Any = None,
     sparse: bool | None = None,
+    ragged: bool | None = None,
     batch_shape: tuple[int | None, ...] | None = None,
     name: str | None = None,
     tensor: SymbolicTensor | None = None,
+    optional: bool = False,
 ) -> SymbolicTensor:
     """Start a functional model: a symbolic tensor of the given shape.
 
@@ -80,23 +101,25 @@ def Input(  # noqa: N802  (Keras's name)
         shape: The shape of one sample, `None` where any size will do; the batch axis is not named.
         batch_size: A fixed batch size, or `None`.
         dtype: The type of the data, float32 by default.
-        sparse: Must be false or `None`.
+        sparse: Must be false or `None`, as must `ragged` and `optional`.
+        ragged: The same.
         batch_shape: `shape` with the batch axis in front, instead of `shape`.
         name: The input's name, which dict inputs use.
         tensor: Returned as it is.
+        optional: As `sparse`.
 
     Raises:
-        ValueError: If neither or both of `shape` and `batch_shape` are given.
+        ValueError: If neither or both of `shape` and `batch_shape` are given, or what torch models
+            cannot take.
 
     Example:
         >>> Input((28, 28)).shape
         (None, 28, 28)
     """
-    if sparse:
-        raise ValueError("Input: sparse tensors are not supported; pass dense ones.")
     if tensor is not None:
         return tensor
-    return InputLayer(shape, batch_size, dtype, batch_shape, name or None).tensor
+    given = shape, batch_size, dtype, sparse, ragged, batch_shape
+    return InputLayer(*given, optional=optional, name=name or None).tensor
 
 
 class Dense(Layer):

@@ -22,6 +22,10 @@ class InputSpec:
         max_ndim: The most axes allowed.
         min_ndim: The fewest axes allowed.
         axes: Sizes by axis, such as `{-1: 64}`.
+        allow_last_axis_squeeze: Whether a last axis of size 1 may be there or not, where `shape`
+            is given.
+        name: Accepted for Keras's sake.
+        optional: Accepted for Keras's sake; what has no shape is never looked at.
         meaning: What the axes mean, for error messages: `"(batch, channels, height, width)"`.
         hint: What to do about a wrong rank.
     """
@@ -34,11 +38,17 @@ class InputSpec:
         max_ndim: int | None = None,
         min_ndim: int | None = None,
         axes: dict[int, int] | None = None,
+        allow_last_axis_squeeze: bool = False,
+        name: str | None = None,
+        optional: bool = False,
         *,
         meaning: str | None = None,
         hint: str = "",
     ) -> None:
         self.dtype = dtype
+        self.allow_last_axis_squeeze = allow_last_axis_squeeze and shape is not None
+        self.name, self.optional = name, optional
+        shape = self._squeezed(shape) if shape is not None else None
         self.shape = shape
         self.ndim = len(shape) if shape is not None else ndim
         self.max_ndim, self.min_ndim = max_ndim, min_ndim
@@ -49,7 +59,9 @@ class InputSpec:
 
     @property
     def ranks(self) -> range:
-        """The allowed numbers of axes."""
+        """The numbers of axes that need no further look."""
+        if self.allow_last_axis_squeeze:
+            return range(0)
         if self.ndim is not None:
             return range(self.ndim, self.ndim + 1)
         return range(self.min_ndim or 0, (self.max_ndim or 63) + 1)
@@ -65,7 +77,7 @@ class InputSpec:
         shape = getattr(value, "shape", None)
         if shape is None:
             return
-        shape = tuple(shape)
+        shape = self._squeezed(tuple(shape))
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
             self._refuse(who, f"{self.ndim}-D input {self.meaning}".rstrip(), shape, self.hint)
@@ -76,6 +88,9 @@ class InputSpec:
         for axis, size in self.axes.items():
             if -rank <= axis < rank and shape[axis] not in (size, None):
                 self._refuse_size(who, axis, size, shape)
+
+    def _squeezed(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return shape[:-1] if self.allow_last_axis_squeeze and shape[-1:] == (1,) else shape
 
     def _refuse(self, who: str, expected: str, shape: tuple, hint: str) -> None:
         raise ValueError(f"{who} expects {expected} but got shape {shape}. {hint}".rstrip())

@@ -106,9 +106,15 @@ class _SpatialDropout(_Noise):
     module: type[nn.Module] = nn.Dropout1d
 
     def __init__(
-        self, rate: float, data_format: str | None = None, seed: Any = None, **kwargs: Any
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: Any = None,
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(seed=seed, **kwargs)
+        super().__init__(seed=seed, name=name, dtype=dtype, **kwargs)
         self.rate = fraction(self, "rate", rate)
         self.data_format = as_image_format(data_format)
         self.dropout = self.module(self.rate)
@@ -146,14 +152,23 @@ class SpatialDropout1D(_SpatialDropout):
     Args:
         rate: The probability of a feature being dropped, from 0 to 1.
         seed: Makes the draws repeatable.
+        name: The layer's name.
+        dtype: Its type policy.
         **kwargs: Those of `Layer`.
 
     Raises:
         ValueError: If `rate` is not in [0, 1].
     """
 
-    def __init__(self, rate: float, seed: Any = None, **kwargs: Any) -> None:
-        super().__init__(rate, "channels_last", seed, **kwargs)
+    def __init__(
+        self,
+        rate: float,
+        seed: Any = None,
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(rate, "channels_last", seed, name, dtype, **kwargs)
 
 
 class SpatialDropout2D(_SpatialDropout):
@@ -167,6 +182,8 @@ class SpatialDropout2D(_SpatialDropout):
         rate: The probability of a channel being dropped, from 0 to 1.
         data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
         seed: Makes the draws repeatable.
+        name: The layer's name.
+        dtype: Its type policy.
         **kwargs: Those of `Layer`.
 
     Raises:
@@ -188,6 +205,8 @@ class SpatialDropout3D(_SpatialDropout):
         rate: The probability of a channel being dropped, from 0 to 1.
         data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
         seed: Makes the draws repeatable.
+        name: The layer's name.
+        dtype: Its type policy.
         **kwargs: Those of `Layer`.
 
     Raises:

@@ -31,6 +31,12 @@ class TorchModuleWrapper(TorchModule):
         module: nn.Module,
         name: str | None = None,
         output_shape: Any = None,
+        *,
         trainable: bool = True,
     ) -> None:
         super().__init__(module, name=name, trainable=trainable)
+
+    def get_config(self) -> dict[str, Any]:
+        """The module, and the layer's own settings."""
+        own = {"name": self.name, "trainable": self._trainable}
+        return {"module": self.module, "args": [], "kwargs": {}, **own}

@@ -22,7 +22,7 @@ from kerasish.saving.tensors import read_tensors, write_tensors
 
 
 def save_model(
-    model: Any, filepath: str | Path, overwrite: bool = True, include_optimizer: bool = True
+    model: Any, filepath: str | Path, overwrite: bool = True, *, include_optimizer: bool = True
 ) -> None:
     """Write a model to one file: configuration, weights, and, if compiled, the optimizer's state.
 

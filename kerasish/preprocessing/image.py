@@ -18,6 +18,7 @@ def smart_resize(
     size: tuple[int, int],
     interpolation: str = "bilinear",
     data_format: str | None = None,
+    *,
     backend_module: Any = None,
 ) -> np.ndarray | Tensor:
     """Resize images without distorting them: the middle of the right proportions is cut out first.

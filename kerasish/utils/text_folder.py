@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def text_dataset_from_directory(
     validation_split: float | None = None,
     subset: str | None = None,
     follow_links: bool = False,
+    format: str | None = None,
     verbose: bool = True,
 ) -> Any:
     """Batches of texts from a folder of `.txt` files with one sub-folder per class.
@@ -80,6 +82,7 @@ def text_dataset_from_directory(
         validation_split: The share of files for validation, in (0, 1).
         subset: `"training"`, `"validation"`, or `"both"` for the two as a tuple.
         follow_links: Whether to enter sub-folders that are symbolic links.
+        format: Keras's choice between data set libraries; without effect.
         verbose: Whether to print how many files and classes were found.
 
     Returns:
@@ -90,6 +93,12 @@ def text_dataset_from_directory(
         ValueError: If options contradict each other or the folder; and, while reading, if a file
             is not UTF-8 text.
     """
+    if format is not None:
+        warnings.warn(
+            f"text_dataset_from_directory: format={format!r} has no effect; the result is a "
+            "DataLoader. Leave it out.",
+            stacklevel=2,
+        )
     index = index_folder(directory, labels, class_names, (".txt",), follow_links)
     return folder_batches(
         index,

@@ -72,6 +72,16 @@ def test_input_has_the_shape_and_type_it_was_given():
     x = Input((28, None), batch_size=4, dtype="int64", name="pixels")
     assert (x.shape, x.dtype, x.name) == ((4, 28, None), torch.int64, "pixels")
     assert Input(batch_shape=(None, 3)).shape == (None, 3)
+    by_place = Input(None, None, "int32", False, False, (None, 3), "ids")
+    assert (by_place.shape, by_place.dtype, by_place.name) == ((None, 3), torch.int32, "ids")
+
+
+def test_an_input_layer_can_be_like_a_symbolic_tensor():
+    like = Input((28, None), dtype="int64")
+
+    layer = layers.InputLayer(input_tensor=like)
+
+    assert (layer.output.shape, layer.output.dtype) == (like.shape, torch.int64)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +91,11 @@ def test_input_has_the_shape_and_type_it_was_given():
         ({"shape": (3,), "batch_shape": (None, 3)}, "give either `shape`"),
         ({"shape": (3, -1)}, "non-negative integers"),
         ({"shape": (3,), "dtype": "floot32"}, "did you mean 'float32'"),
+        ({"shape": (3,), "sparse": True}, "sparse tensors are not supported"),
+        ({"shape": (3,), "ragged": True}, "ragged tensors are not supported"),
+        ({"shape": (3,), "optional": True}, "optional tensors are not supported"),
     ],
-    ids=["none", "both", "negative", "type"],
+    ids=["none", "both", "negative", "type", "sparse", "ragged", "optional"],
 )
 def test_an_impossible_input_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -166,7 +166,16 @@ def test_what_every_layer_owes(make, shape):
 
 @pytest.mark.parametrize(
     "name",
-    ["Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "ActivityRegularization"],
+    [
+        "Dropout",
+        "AlphaDropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "ActivityRegularization",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+    ],
 )
 def test_arguments_are_those_of_keras(name):
     keras = pytest.importorskip("keras")

@@ -21,6 +21,18 @@ def test_it_computes_and_trains_what_the_module_does():
     assert model.count_params() == 8
 
 
+def test_one_made_by_place_comes_back_from_a_file(tmp_path):
+    layer = layers.TorchModuleWrapper(nn.Linear(3, 2), "inner", (2,))
+    model = kerasish.Sequential([layers.Input((3,)), layer])
+    x = torch.randn(4, 3)
+
+    model.save(tmp_path / "m.kerasish")
+    again = kerasish.models.load_model(tmp_path / "m.kerasish")
+
+    assert again.layers[-1].name == "inner"
+    assert_close(again(x), model(x))
+
+
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"expected an nn\.Module"):
         layers.TorchModuleWrapper("linear")

@@ -81,31 +81,16 @@ LORA = "LoRA and quantisation are functions over a finished model"
 FORMAT_SETTING = "means the channel axis of the image setting, which is Keras's -1 by default there"
 ALWAYS_TORCH = "there is one kind of data set: what torch's DataLoader takes"
 
-# Arguments that Keras has and we do not.
+# Arguments that Keras has and we do not; all of them are at the end of its lists.
 ABSENT_ARGUMENTS: dict[str, dict[str, str]] = {
     "layers.Dense": dict.fromkeys(("lora_rank", "lora_alpha", "quantization_config"), LORA),
     "layers.EinsumDense": dict.fromkeys(
         ("lora_rank", "lora_alpha", "gptq_unpacked_column_size", "quantization_config"), LORA
     ),
     "layers.Embedding": dict.fromkeys(("lora_rank", "lora_alpha", "quantization_config"), LORA),
-    "layers.Input": dict.fromkeys(("ragged", "optional"), "tensors are dense and all are given"),
-    "layers.InputLayer": dict.fromkeys(
-        ("sparse", "ragged", "input_tensor", "optional"), "tensors are dense and all are given"
-    ),
-    "layers.InputSpec": dict.fromkeys(
-        ("allow_last_axis_squeeze", "name", "optional"), "nothing is squeezed in silence"
-    ),
     **{
-        f"layers.SpatialDropout{rank}D": dict.fromkeys(("name", "dtype"), "are among **kwargs")
-        for rank in (1, 2, 3)
-    },
-    **{
-        f"{module}.{name}": {"format": ALWAYS_TORCH}
+        f"{module}.timeseries_dataset_from_array": {"format": ALWAYS_TORCH}
         for module in ("preprocessing", "utils")
-        for name in (
-            "text_dataset_from_directory",
-            "timeseries_dataset_from_array",
-        )
     },
     "utils.model_to_dot": {"splines": "the default of graphviz is taken"},
     "utils.plot_model": {"splines": "the default of graphviz is taken"},
@@ -123,8 +108,9 @@ DEFAULTS: dict[str, dict[str, tuple]] = {
         "data_format": ("channels_last", None, "the setting for images decides")
     },
     **{
-        f"{module}.image_dataset_from_directory": {"format": ("tf", None, ALWAYS_TORCH)}
+        f"{module}.{kind}_dataset_from_directory": {"format": ("tf", None, ALWAYS_TORCH)}
         for module in ("preprocessing", "utils")
+        for kind in ("image", "text")
     },
     **{
         f"{module}.DTypePolicy": {"name": (None, "no default", "say which policy")}
@@ -132,6 +118,13 @@ DEFAULTS: dict[str, dict[str, tuple]] = {
     },
     "dtype_policies.FloatDTypePolicy": {"name": (None, "no default", "say which policy")},
     "mixed_precision.Policy": {"name": (None, "no default", "say which policy")},
+}
+
+# What Keras takes as `*args` or not at all, and ours by place.
+OTHER_LISTS = {
+    "callbacks.ProgbarLogger": "is our ProgressBar, whose only argument is `verbose`",
+    "models.Sequential": "Keras hides the list of its constructor behind *args",
+    "optimizers.Optimizer": "Keras hides the list of its constructor behind *args",
 }
 
 # Functions whose first argument has another name.
