@@ -30,6 +30,8 @@ class Feed:
         num_batches: How many batches a pass has, `None` if unknown.
         batch_size: Rows in a full batch, `None` if the source decides.
         first_epoch: The number of the first pass, whose first batch `peek` shows.
+        passes_before: How many passes the model was trained on in earlier fits: what is random
+            about samples goes on from there.
         rows: Where several processes share the data: this one's rows in the latest batch, and the
             mean over all of them. `None` where it has all rows.
     """
@@ -38,8 +40,10 @@ class Feed:
     num_batches: int | None = None
     batch_size: int | None = None
     first_epoch: int = 0
+    passes_before: int = 0
     rows: tuple[int, float] | None = None
     _shard: Shard | None = None
+    _taken: int = 0  # batches that the next pass leaves out
 
     @property
     def holds_pixels(self) -> bool:
@@ -89,6 +93,18 @@ class Feed:
         """
         raise NotImplementedError
 
+    @property
+    def taken(self) -> int:
+        """How many batches the next pass leaves out, since they were taken before."""
+        return self._taken
+
+    def numbers(self, epoch: int) -> Iterator[Tensor] | None:
+        """The numbers in the data of each batch's rows, for the pass that `batches` gives next.
+
+        `None` where the source does not tell.
+        """
+        return None
+
     def _counted(self, batches: Iterator[Batch], first: int) -> Iterator[Batch]:
         """The batches of a shard, with `rows` kept up to date."""
         assert self._shard is not None
@@ -136,7 +152,6 @@ class ArrayFeed(Feed):
         self.batch_size = batch_size
         self._shard = shard
         self.shuffle, self.seed = shuffle, seed
-        self._taken = 0  # batches that the next pass leaves out
         self.device = torch.device(device)
         named = ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
         self._set(*(as_tensors(value, name, floats) for value, name in named))
@@ -192,6 +207,13 @@ class ArrayFeed(Feed):
         assert self.batch_size is not None
         rows = torch.arange(self.num_samples) if order is None else order
         return self._shard.pick(rows, self.batch_size)
+
+    def numbers(self, epoch: int) -> Iterator[Tensor]:
+        """The rows' numbers in the arrays."""
+        assert self.batch_size is not None
+        order = self.order(epoch)
+        rows = torch.arange(self._num_rows) if order is None else order
+        return iter(rows.split(self.batch_size)[self._taken :])
 
     def _common_order(self, epoch: int) -> Tensor | None:
         """The order that all processes share."""

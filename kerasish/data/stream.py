@@ -42,11 +42,15 @@ class EpochSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         first, self.first = self.first, 0
+        return iter(self.order(self.epoch)[first:].tolist())
+
+    def order(self, epoch: int) -> Tensor:
+        """The order of this process's rows in an epoch."""
         order = torch.arange(self.count)
         if self.shuffle:
-            generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
+            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
             order = torch.randperm(self.count, generator=generator)
-        return iter(self._mine(order)[first:].tolist())
+        return self._mine(order)
 
     def _mine(self, order: Tensor) -> Tensor:
         return order if self.shard is None else self.shard.pick(order, self.batch_size)
@@ -92,7 +96,6 @@ class StreamFeed(Feed):
         self._peeked: Any = None  # its first batch
         self._random_before: dict[str, Any] | None = None
         self._epoch = 0  # of the latest pass
-        self._taken = 0  # batches that the next pass leaves out
         if isinstance(source, Dataset):
             source = self._loader(source, batch_size or 32, bool(shuffle), seed, shard)
         elif batch_size is not None:
@@ -177,6 +180,14 @@ class StreamFeed(Feed):
         state = self._lookahead.random_state()
         return {name: value for name, value in state.items() if name != "generators"}
 
+    def numbers(self, epoch: int) -> Iterator[Tensor] | None:
+        """The rows' numbers in a `Dataset` that is batched here."""
+        if self._sampler is None:
+            return None
+        # A pass that has begun keeps the number that it began with.
+        epoch = epoch if self._begun is None else self._epoch
+        return iter(self._sampler.order(epoch).split(self._sampler.batch_size)[self._taken :])
+
     def state_dict(self) -> dict[str, Any]:
         """What decides the order: our seed, or all that the source may draw from.
 
@@ -196,12 +207,12 @@ class StreamFeed(Feed):
         """Begin a pass as it began before, and leave out the batches taken already."""
         if self._sampler is not None:
             self._sampler.seed = state["seed"]
+        self._taken = taken
         if self.is_one_shot:
             _skip(self._begun or iter(self._source), taken)
             self._peeked = None
             return
         self._begun = self._peeked = None
-        self._taken = taken
         if taken or state["has_begun"]:
             self._begin_again(state["epoch"], taken, state["random_before"])
         for generator, value in zip(self._generators(), state["generators"], strict=False):
@@ -237,7 +248,7 @@ class StreamFeed(Feed):
         if self._sampler is not None:
             self._sampler.epoch = epoch
             if isinstance(self._source, ReadyLoader):
-                self._source.set_epoch(epoch)
+                self._source.set_epoch(self.passes_before + epoch)
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
             self._source.sampler.set_epoch(epoch)
         if hasattr(getattr(self._source, "dataset", None), "set_epoch"):

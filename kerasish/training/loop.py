@@ -14,6 +14,7 @@ from torch import Tensor
 from kerasish.callbacks import CallbackList
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Batch, Feed
+from kerasish.training.samples import told
 from kerasish.training.step import Step
 from kerasish.training.timings import Timings
 from kerasish.training.tracker import LazyLogs, Tracker, to_number
@@ -24,13 +25,19 @@ class Passes:
 
     With `steps`, an epoch goes on where the last one ended and starts the feed again when it is
     through. With `restarts` each epoch is the feed's beginning: a validation must see the same rows
-    every time, and none twice.
+    every time, and none twice. With `tells` augmentation layers get to know the samples.
     """
 
     def __init__(
-        self, feed: Feed, steps: int | None = None, first_epoch: int = 0, restarts: bool = False
+        self,
+        feed: Feed,
+        steps: int | None = None,
+        first_epoch: int = 0,
+        restarts: bool = False,
+        tells: bool = False,
     ) -> None:
         self.feed, self.steps = feed, steps
+        self._tells = tells
         self._restarts = restarts and not getattr(feed, "is_one_shot", False)
         self._pass = first_epoch
         self._taken = 0  # batches of this pass, where passes are not epochs
@@ -53,16 +60,19 @@ class Passes:
         self.feed.expect(None if self.steps is None else self.steps - first)
         if self.steps is None:
             self._pass += 1
-            return self.feed.batches(self._pass - 1)
+            return self._batches(self._pass - 1)
         if self._restarts:
             return itertools.islice(self.feed.batches(0), self.steps)
         if self._endless is None:
             self._endless = self._forever()
         return itertools.islice(self._endless, self.steps - first)
 
+    def _batches(self, number: int) -> Iterator[Batch]:
+        return told(self.feed, number) if self._tells else self.feed.batches(number)
+
     def _forever(self) -> Iterator[Batch]:
         while True:
-            for batch in self.feed.batches(self._pass):
+            for batch in self._batches(self._pass):
                 self._taken += 1
                 yield batch
             if not self._taken or getattr(self.feed, "is_one_shot", False):
@@ -80,7 +90,13 @@ class Passes:
         number, taken = self._pass, self._taken
         if self.steps is None:
             number, taken = (number - 1, batch) if batch else (number, 0)
-        return {"pass": number, "taken": taken, "batch": batch, "feed": self.feed.state_dict()}
+        feed, before = self.feed.state_dict(), self.feed.passes_before
+        return {"pass": number, "before": before, "taken": taken, "batch": batch, "feed": feed}
+
+    @property
+    def reached(self) -> int:
+        """How many passes the model was trained on by now, whole or in part, in all fits."""
+        return self.feed.passes_before + self._pass + bool(self._taken)
 
     def switch(self, feed: Feed, rest: Any) -> None:
         """Go on at the same place in another feed of the same rows."""
@@ -93,6 +109,7 @@ class Passes:
         self._pass, self._taken = position["pass"], position["taken"]
         self._resumed_at = position["batch"]
         self._endless = None
+        self.feed.passes_before = position["before"]
         self.feed.resume(self._pass, self._taken, position["feed"])
 
 
@@ -166,8 +183,9 @@ def custom_epoch(
     callbacks: CallbackList,
     timings: Timings | None = None,
     first: int = 0,
+    may_stop: bool = True,
 ) -> tuple[int, dict[str, Any]]:
-    """Hand every batch to the model's own `train_step` or `test_step`.
+    """Hand every batch to the model's own `train_step` or `test_step`; see `train_epoch`.
 
     Returns:
         How many batches there were, and the logs of the last.
@@ -194,7 +212,7 @@ def custom_epoch(
                     weight.constrain()
         timings.step += perf_counter() - began
         end(number, logs)
-        if kind == "train" and model.stop_training:
+        if kind == "train" and model.stop_training and may_stop:
             break
     if model._batch_step is not None:
         model._batch_step.finish()

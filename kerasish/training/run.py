@@ -6,7 +6,9 @@ from typing import Any
 
 from kerasish.callbacks import CallbackList
 from kerasish.callbacks.console import say
+from kerasish.layers.augmentation.draws import seeing
 from kerasish.training import loop, parallel, resume
+from kerasish.training.averaging import Averaging
 from kerasish.training.cache import FrozenCache
 from kerasish.training.step import StepPlan, make_train_step
 from kerasish.training.timings import Timings, advise
@@ -47,11 +49,6 @@ class Run:
         self.is_shared = parallel.is_shared(model._recipe.data_parallel)
         if plan is not None:
             plan.feed = passes.feed
-        elif self.is_shared:
-            raise ValueError(
-                'fit: data_parallel="ddp" cannot average the gradients of a train_step of your '
-                "own. Override compute_loss instead, or average them there and leave it out."
-            )
         self.passes, self.validation = passes, validation
         self.validation_freq, self.listeners = validation_freq, listeners
         self.logs: dict[str, Any] = {}
@@ -163,9 +160,9 @@ class Run:
         """Train on an epoch's batches from the first on. Returns their count, and the logs."""
         model, tracker, timings = self.model, self.tracker, self.timings
         batches = self.passes.next_epoch()
-        with timings.loop(model._recipe.torch_device()):
+        with timings.loop(model._recipe.torch_device()), seeing(None):
             if self.plan is None or tracker is None:
-                return loop.custom_epoch(model, batches, "train", self.listeners, timings, first)
+                return self._custom_epoch(batches, first)
             seen = loop.train_epoch(
                 model,
                 batches,
@@ -180,6 +177,16 @@ class Run:
             if self.is_shared:
                 tracker.merge_processes()
             return seen, {k: loop.to_number(v) for k, v in tracker.results().items()}
+
+    def _custom_epoch(self, batches: Any, first: int) -> tuple[int, dict[str, Any]]:
+        rest = "train", self.listeners, self.timings, first
+        if not self.is_shared:
+            return loop.custom_epoch(self.model, batches, *rest)
+        averaging = Averaging(self.model, self.passes.feed)
+        with averaging.attached():
+            batches = averaging.checked(batches)
+            seen, logs = loop.custom_epoch(self.model, batches, *rest, may_stop=False)
+            return seen, averaging.merged(logs)
 
     def capture(self, epoch: int, batch: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """The state before a batch of an epoch, as documents and tensors of an archive."""

@@ -22,6 +22,7 @@ from kerasish.training.placement import device_of, place_model
 from kerasish.training.planned import fit_inputs, preparer_of
 from kerasish.training.recipe import Recipe
 from kerasish.training.run import Run
+from kerasish.training.samples import draws_by_sample
 from kerasish.training.session import (
     as_numpy,
     check_count,
@@ -46,6 +47,8 @@ class Trainer(OnBatch):
     Override `train_step(self, data)`, `test_step`, `predict_step` or `compute_loss` to change what
     happens to a batch and keep everything around it.
     """
+
+    _passes = 0  # over training data, in all fits
 
     # Training
 
@@ -135,6 +138,7 @@ class Trainer(OnBatch):
                 floats=recipe.floats,
             )
             feed.first_epoch = initial_epoch
+            feed.passes_before = 0 if initial_epoch else self._passes
             validation = None
             if validation_data is not None:
                 vx, vy, vw = unpack_validation(validation_data)
@@ -151,7 +155,8 @@ class Trainer(OnBatch):
                 self._bind_optimizer()
             parallel.start_alike(kind, self, seed)  # type: ignore[arg-type]
             self._note_source(source)
-            session = loop.Passes(feed, steps_per_epoch, initial_epoch)
+            tells = draws_by_sample(self)  # type: ignore[arg-type]
+            session = loop.Passes(feed, steps_per_epoch, initial_epoch, tells=tells)
             val_passes = (
                 None
                 if validation is None
@@ -189,6 +194,7 @@ class Trainer(OnBatch):
             with guarded("fit", recipe, self, feed.batch_size), fitting(self), closing(run):  # type: ignore[arg-type]
                 run.train(initial_epoch, epochs)
         finally:
+            self._passes = session.reached
             # Whatever ended training, callbacks close their files and restore their weights, and
             # the model is left ready for use.
             self.eval()  # type: ignore[attr-defined]

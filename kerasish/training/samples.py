@@ -1,0 +1,44 @@
+"""Which samples of the data a batch holds, told to the augmentation layers in a model.
+
+What such a layer does to a sample then depends on its seed, the epoch and the sample's number, and
+neither on the size of the batch, nor on its order, nor on where training was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from kerasish.data.arrays import leaves
+from kerasish.data.feed import Batch, Feed
+from kerasish.layers.augmentation.draws import Samples, see
+
+_STRIDE = 1 << 20  # between the first rows of batches whose size nobody knows
+
+
+def draws_by_sample(model: nn.Module) -> bool:
+    """Whether any layer of a model draws by sample."""
+    return any(getattr(module, "draws_by_sample", False) for module in model.modules())
+
+
+def told(feed: Feed, epoch: int) -> Iterator[Batch]:
+    """One pass over a feed; before each batch, layers that draw by sample get to know its rows."""
+    first = feed.taken
+    known = feed.numbers(epoch)
+    for place, batch in enumerate(feed.batches(epoch), first):
+        numbers = None if known is None else next(known, None)
+        numbers = _fitting(numbers, batch, place, feed)
+        see(Samples(numbers, feed.passes_before + epoch, Counter()))
+        yield batch
+
+
+def _fitting(numbers: Tensor | None, batch: Batch, place: int, feed: Feed) -> Tensor:
+    """The numbers of a batch's rows; where the source does not tell, their places in the pass."""
+    rows = len(next(leaves(batch[0])))
+    if numbers is not None and len(numbers) >= rows:
+        return numbers[:rows]  # fewer, where files could not be read
+    first = place * (feed.batch_size or _STRIDE)
+    return torch.arange(first, first + rows)
