@@ -29,15 +29,17 @@ def inception_resnet_v2(x: Any, depths: tuple[int, int, int] = (10, 20, 10)) -> 
         x: Images.
         depths: The number of blocks of each of the three kinds.
     """
-    x = _convolution(x, 32, 3, strides=2, padding="valid")
-    x = _convolution(x, 32, 3, padding="valid")
-    x = _convolution(x, 64, 3)
+    x = _convolution(x, 32, 3, "stem1_conv1", strides=2, padding="valid")
+    x = _convolution(x, 32, 3, "stem1_conv2", padding="valid")
+    x = _convolution(x, 64, 3, "stem1_conv3")
     x = MaxPooling2D(3, strides=2)(x)
-    x = _convolution(x, 80, 1, padding="valid")
-    x = _convolution(x, 192, 3, padding="valid")
+    x = _convolution(x, 80, 1, "stem2_conv1", padding="valid")
+    x = _convolution(x, 192, 3, "stem2_conv2", padding="valid")
     x = MaxPooling2D(3, strides=2)(x)
-    branches = _branches(x, [[(96, 1)], [(48, 1), (64, 5)], [(64, 1), (96, 3), (96, 3)]])
-    pooled = _convolution(AveragePooling2D(3, strides=1, padding="same")(x), 64, 1)
+    kinds = [[(96, 1)], [(48, 1), (64, 5)], [(64, 1), (96, 3), (96, 3)]]
+    branches = _branches(x, kinds, "mixed5b")
+    pooled = AveragePooling2D(3, strides=1, padding="same")(x)
+    pooled = _convolution(pooled, 64, 1, "mixed5b_pooled_conv")
     x = concatenated([*branches, pooled], "mixed_5b")
     for number in range(1, depths[0] + 1):
         x = _residual(x, _BLOCK35, 0.17, f"block35_{number}")
@@ -49,43 +51,44 @@ def inception_resnet_v2(x: Any, depths: tuple[int, int, int] = (10, 20, 10)) -> 
     for number in range(1, depths[2]):
         x = _residual(x, _BLOCK8, 0.2, f"block8_{number}")
     x = _residual(x, _BLOCK8, 1.0, f"block8_{depths[2]}", is_last=True)
-    return _convolution(x, 1536, 1, name="conv_7b")
+    return _convolution(x, 1536, 1, "conv_7b")
 
 
 def _convolution(
-    x: Any, filters: int, window: Any, strides: int = 1, padding: str = "same", name: str = ""
+    x: Any, filters: int, window: Any, name: str, strides: int = 1, padding: str = "same"
 ) -> Any:
-    def named(ending: str) -> str | None:
-        return f"{name}{ending}" if name else None
-
-    x = Conv2D(filters, window, strides=strides, padding=padding, use_bias=False, name=named(""))(x)
-    x = BatchNormalization(scale=False, name=named("_bn"))(x)
-    return Activation("relu", name=named("_ac"))(x)
+    x = Conv2D(filters, window, strides=strides, padding=padding, use_bias=False, name=name)(x)
+    x = BatchNormalization(scale=False, name=f"{name}_bn")(x)
+    return Activation("relu", name=f"{name}_ac")(x)
 
 
-def _branches(x: Any, branches: list[list[tuple[int, Any]]], shrink: bool = False) -> list[Any]:
+def _branches(
+    x: Any, branches: list[list[tuple[int, Any]]], name: str, shrink: bool = False
+) -> list[Any]:
     """The ends of several chains of convolutions; `shrink` halves the size in the last of each."""
     ends = []
-    for branch in branches:
+    for number, branch in enumerate(branches, start=1):
         y = x
         for place, (filters, window) in enumerate(branch, start=1):
+            # Keras counts these layers through; names that say where they are make stages.
+            part = f"{name}_branch{number}_conv{place}"
             if shrink and place == len(branch):
-                y = _convolution(y, filters, window, strides=2, padding="valid")
+                y = _convolution(y, filters, window, part, strides=2, padding="valid")
             else:
-                y = _convolution(y, filters, window)
+                y = _convolution(y, filters, window, part)
         ends.append(y)
     return ends
 
 
 def _shrinking(x: Any, branches: list[list[tuple[int, Any]]], name: str) -> Any:
-    ends = _branches(x, branches, shrink=True)
+    ends = _branches(x, branches, name.replace("_", ""), shrink=True)
     return concatenated([*ends, MaxPooling2D(3, strides=2)(x)], name)
 
 
 def _residual(
     x: Any, branches: list[list[tuple[int, Any]]], scale: float, name: str, is_last: bool = False
 ) -> Any:
-    mixed = concatenated(_branches(x, branches), f"{name}_mixed")
+    mixed = concatenated(_branches(x, branches, name), f"{name}_mixed")
     up = Conv2D(channels_of(x), 1, padding="same", name=f"{name}_conv")(mixed)
     x = x + scale * up
     return x if is_last else Activation("relu", name=f"{name}_ac")(x)

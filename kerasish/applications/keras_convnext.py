@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from kerasish.applications.assembly import pooled
-from kerasish.applications.layered import HEAD, Layered, Published, channels_of
+from kerasish.applications.layered import HEAD, Layered, Published, channels_of, normalized
 from kerasish.config import image_data_format
 from kerasish.initializers import Constant
 from kerasish.layers import (
@@ -18,7 +18,6 @@ from kerasish.layers import (
     GlobalAveragePooling2D,
     Layer,
     LayerNormalization,
-    Normalization,
 )
 from kerasish.models import Sequential
 
@@ -113,19 +112,18 @@ def _top(x: Any, classes: int, activation: Any, name: str, **_: Any) -> Any:
     return Dense(classes, activation=activation, name=HEAD)(x)
 
 
-def _ending(x: Any, pooling: str | None) -> Any:
+def _ending(x: Any, pooling: str | None, name: str) -> Any:
     """Features without a top are normalised, too."""
     x = pooled(x, pooling)
-    is_first = len(x.shape) == 4 and image_data_format() == "channels_first"
-    return LayerNormalization(axis=1 if is_first else -1, epsilon=_EPSILON)(x)
+    axis = 1 if len(x.shape) == 4 and image_data_format() == "channels_first" else -1
+    return LayerNormalization(axis=axis, epsilon=_EPSILON, name=f"{name}_head_layernorm")(x)
 
 
-def _normalized(x: Any, name: str) -> Any:
+def _inside(x: Any, name: str) -> Any:
     """What the network sees of images from 0 to 255; of other channels than three, all."""
     if channels_of(x) != len(_MEAN):
         return x
-    mean, variance = [255 * m for m in _MEAN], [(255 * s) ** 2 for s in _STD]
-    return Normalization(mean=mean, variance=variance, name=f"{name}_prestem_normalization")(x)
+    return normalized(x, _MEAN, _STD, f"{name}_prestem_normalization")
 
 
 def network(
@@ -148,8 +146,8 @@ def network(
         partial(convnext, depths=depths, widths=widths, name=title),
         Published(parameters, accuracy, size=224, least=32, files=files, mean=_MEAN, std=_STD),
         top=partial(_top, name=title),
-        ending=_ending,
-        normalized=partial(_normalized, name=title),
+        ending=partial(_ending, name=title),
+        inside=partial(_inside, name=title),
         order="include_top, include_preprocessing, weights, input_tensor, input_shape, pooling, "
         "classes, classifier_activation",
     )

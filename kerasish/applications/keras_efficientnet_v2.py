@@ -7,7 +7,7 @@ from functools import partial
 from string import ascii_lowercase
 from typing import Any
 
-from kerasish.applications.layered import HEAD, Layered, Published, channels_of
+from kerasish.applications.layered import HEAD, Layered, Published, channels_of, normalized
 from kerasish.config import image_data_format
 from kerasish.initializers import VarianceScaling
 from kerasish.layers import (
@@ -20,7 +20,6 @@ from kerasish.layers import (
     Dropout,
     GlobalAveragePooling2D,
     Multiply,
-    Normalization,
     Rescaling,
     Reshape,
 )
@@ -135,11 +134,11 @@ def _top(x: Any, classes: int, activation: Any, **_: Any) -> Any:
     return Dense(classes, activation=activation, kernel_initializer=kernel, name=HEAD)(x)
 
 
-def _normalized(x: Any) -> Any:
+def _inside(x: Any) -> Any:
     """What the network sees of images from 0 to 255, as Keras has it for 3 and other channels."""
     if channels_of(x) != len(_MEAN):
         return Rescaling(1 / 128, offset=-1)(x)
-    return Normalization(mean=_MEAN, variance=[s**2 for s in _STD])(Rescaling(1 / 255)(x))
+    return normalized(x, _MEAN, _STD)
 
 
 def _network(
@@ -156,7 +155,7 @@ def _network(
         partial(efficientnet_v2, width=width, depth=depth),
         Published(parameters, accuracy, size=side, least=32, files=files, mean=_MEAN, std=_STD),
         top=_top,
-        normalized=_normalized,
+        inside=_inside,
         order="include_top, weights, input_tensor, input_shape, pooling, classes, "
         "classifier_activation, include_preprocessing",
     )

@@ -1,5 +1,7 @@
 """ConvNeXt of the size XLarge: Keras's files, and numbers equal to Keras's."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,11 @@ from torch.testing import assert_close
 
 import kerasish
 from kerasish import applications
+from kerasish.applications import keras_convnext
 from kerasish.applications.keras_convnext import LayerScale, network
 from kerasish.applications.keras_files import layers_as_keras
 from tests.applications.test_layered import arranged, shape_of, write_older_file
+from tests.loopback import loopback
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -30,8 +34,8 @@ def theirs(**kwargs):
     return model
 
 
-def ours(**kwargs):
-    small = network("Tiny_One", DEPTHS, WIDTHS, 0, 0.0, ("", ""))
+def ours(hashes=("", ""), **kwargs):
+    small = network("Tiny_One", DEPTHS, WIDTHS, 0, 0.0, hashes)
     given = {"classes": 3, "classifier_activation": None, "input_shape": shape_of(32)}
     return small(**{"weights": None, **given, **kwargs})
 
@@ -122,6 +126,38 @@ def test_preprocessing_is_inside_unless_told_otherwise():
     ready = ((raw / 255 - mean) / std).astype("float32")
     assert_close(outside.predict(ready, verbose=0), want, rtol=1e-4, atol=1e-5)
     assert ours(input_shape=(1, 32, 32))(torch.rand(2, 1, 32, 32)).shape == (2, 3)
+
+
+def test_downloads_are_checked_by_their_hash(tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "none"))
+    theirs(include_top=False).save_weights(tmp_path / "w.weights.h5")
+    contents = (tmp_path / "w.weights.h5").read_bytes()
+    digits = hashlib.sha256(contents).hexdigest()
+    with loopback() as web:
+        monkeypatch.setattr(keras_convnext, "_FOLDER", web.url(""))
+        web.files["convnext_tiny_one_notop.h5"] = contents
+
+        with pytest.raises(ValueError, match=r"sha256 0{64} was expected"):
+            ours(weights="imagenet", hashes=("0" * 64, "0" * 64))
+        assert not [*(tmp_path / "hub").rglob("*.h5")]
+        model = ours(weights="imagenet", hashes=("0" * 64, digits))
+
+    assert [path.name for path in (tmp_path / "hub").rglob("*.h5")] == [*web.files]
+    assert model.get_layer("convnext_tiny_one_stage_0_block_0_layer_scale").gamma.min() > 0.4
+
+
+@pytest.mark.parametrize("form", ["channels_first", "channels_last"])
+def test_a_twin_of_plain_torch_gives_the_same(form):
+    kerasish.config.set_image_data_format(form)
+    model = ours().eval()
+    x = torch.from_numpy(arranged(pixels()))
+
+    twin = model.to_torch().eval()
+
+    assert_close(twin(x), model(x))
+    assert not any(type(m).__module__.startswith("kerasish") for m in twin.modules())
 
 
 def test_stages_are_those_of_the_network_and_freeze():

@@ -146,3 +146,21 @@ def test_it_trains_saves_and_comes_back(tmp_path):
 
     assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=0)
     assert again.class_names == ["a", "b"]
+
+
+def test_files_of_the_model_serve_in_the_other_image_format(tmp_path):
+    kerasish.config.set_image_data_format("channels_last")
+    model = ours(classes=3)
+    model.save(tmp_path / "m.kerasish")
+    kerasish.config.set_image_data_format("channels_first")
+
+    again = kerasish.load_model(tmp_path / "m.kerasish")
+
+    assert_close(again.predict(pixels(), verbose=0), model.predict(pixels(), verbose=0))
+
+
+def test_a_twin_of_plain_torch_gives_the_same():
+    model = ours(classes=3).eval()
+    x = torch.from_numpy(arranged(pixels()))
+
+    assert_close(model.to_torch().eval()(x), model(x))

@@ -256,25 +256,50 @@ def test_a_layered_network_fits_freezes_saves_and_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "last"), [("MobileNet", 15, "conv_13"), ("NASNetMobile", 18, "cell_12")]
+    ("name", "number", "last"),
+    [
+        ("MobileNet", 15, "conv_13"),
+        ("NASNetMobile", 18, "cell_12"),
+        ("ResNet50V2", 6, "conv5"),
+        ("Xception", 15, "block14"),
+    ],
 )
-def test_the_stages_are_blocks_of_which_the_last_thaws_whole(name, number, last):
+def test_stages_are_blocks_of_which_the_last_thaws_whole(name, number, last):
     with torch.device("meta"):
         model = applications.get(name)(weights=None)
 
     model.freeze()
     model.unfreeze(last=2)
 
-    stages = model.stages()
-    assert len(stages) == number
+    assert len(model.stages()) == number
     assert model.freeze_point == last
-    assert [stage.name for stage in stages if stage.trainable] == [last, "head"]
-    thawed = {layer.name for layer in stages[-2].layers}
-    ending = last.removeprefix("conv").removeprefix("cell")
-    named = {
-        n for n in (layer.name for layer in model.layers) if n.endswith((ending, f"{ending}_bn"))
-    }
-    assert thawed == {n for n in named if model.get_layer(n).weights}
+    assert [stage.name for stage in model.stages() if stage.trainable] == [last, "head"]
+
+
+def test_a_block_has_all_layers_that_are_named_for_it():
+    with torch.device("meta"):
+        mobile = applications.MobileNet(weights=None)
+        nasnet = applications.NASNetMobile(weights=None)
+
+    blocks = {stage.name: {layer.name for layer in stage.layers} for stage in mobile.stages()}
+    assert blocks["conv_13"] == {"conv_dw_13", "conv_dw_13_bn", "conv_pw_13", "conv_pw_13_bn"}
+    names = [layer.name for layer in nasnet.layers]
+    for stage in nasnet.stages()[1:-1]:
+        ending = stage.name.removeprefix("cell")
+        named = [n for n in names if re.search(rf"(?<!_stem)(?<!_reduce){ending}$", n)]
+        weighted = {name for name in named if nasnet.get_layer(name).weights}
+        assert {layer.name for layer in stage.layers} == weighted
+        assert len(weighted) > 20
+
+
+def test_inception_resnets_layers_have_names_of_their_own_and_stages():
+    with torch.device("meta"):
+        first, second = (applications.InceptionResNetV2(weights=None) for _ in range(2))
+
+    assert first.state_dict().keys() == second.state_dict().keys()
+    names = [stage.name for stage in first.stages()]
+    kinds = ["mixed5", "block35", "mixed6", "block17", "mixed7", "block8"]
+    assert names == ["stem1", "stem2", *kinds, "conv_7b", "head"]
 
 
 def test_parts_of_a_layered_network_are_at_hand():
