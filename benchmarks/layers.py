@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import kerasish
 from kerasish import layers
+from kerasish.layers.normalization.biased import BiasedNorm
 from kerasish.training.memory import keep_freed_memory
 
 Pair = tuple[str, Callable, Callable, tuple[Tensor, ...]]
@@ -77,6 +78,7 @@ def normalization() -> Iterator[Pair]:
     x, sequence = torch.randn(32, 64, 16, 16), torch.randn(32, 128, 256)
     for layer, inputs in (
         (layers.BatchNormalization(), x),
+        (layers.BatchNormalization(), torch.randn(32, 128)),
         (layers.GroupNormalization(8), x),
         (layers.LayerNormalization(), sequence),
         (layers.RMSNormalization(), sequence),
@@ -86,8 +88,9 @@ def normalization() -> Iterator[Pair]:
 
 
 def twin_of(layer: Any) -> nn.Module:
-    """A copy of the torch module inside a normalisation."""
-    return copy.deepcopy(layer.norm)
+    """A copy of the torch module inside a normalisation, or of the one that it is made from."""
+    twin = copy.deepcopy(layer.norm)
+    return twin.to_torch() if isinstance(twin, BiasedNorm) else twin
 
 
 def recurrent() -> Iterator[Pair]:

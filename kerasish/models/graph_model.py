@@ -336,7 +336,8 @@ class GraphModel(Model):
         """A twin made of nothing but `torch.nn`, with the same outputs and state_dict keys.
 
         It shares the weights; `copy.deepcopy` gives one of its own. Randomness and statistics work
-        in training too where they come from torch's own modules.
+        in training too where they come from torch's own modules; the stored variance of a batch
+        normalisation is then torch's, the unbiased one.
         """
         return torch_twin(self)
 

@@ -1,13 +1,14 @@
 """Normalisation layers against Keras and torch."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from kerasish import config, layers
+from kerasish import Input, Sequential, config, layers
 from tests.layers.harness import assert_same_signature, check_layer
-from tests.layers.parity import assert_same_as_keras
+from tests.layers.parity import assert_same_as_keras, in_peace
 
 SHAPES = {2: (6, 4), 3: (6, 3, 4), 4: (6, 2, 3, 4), 5: (6, 2, 2, 3, 4), 6: (3, 2, 2, 2, 3, 4)}
 
@@ -26,7 +27,8 @@ def test_batch_normalization_matches_keras(keras, rank, axis, training):
 
     assert_same_as_keras(ours, theirs, torch.randn(SHAPES[rank]), training=training, tolerance=3e-5)
 
-    assert_close(ours.norm.running_mean, theirs.moving_mean.value)
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        assert_close(one.detach(), other.value.detach())
 
 
 @pytest.mark.parametrize("center", [False, True])
@@ -43,14 +45,119 @@ def test_normalizations_without_scale_or_offset_match_keras(keras, center, scale
         assert_same_as_keras(ours, theirs, x, training=True)
 
 
-def test_batch_normalization_stores_the_unbiased_variance_as_torch_does():
+def test_batch_normalization_stores_the_biased_variance_and_torch_the_unbiased():
     x = torch.randn(5, 3)
     layer, reference = layers.BatchNormalization(momentum=0.9), nn.BatchNorm1d(3, 1e-3, 0.1)
 
     assert_close(layer(x), reference(x))
 
-    assert_close(layer.norm.running_var, reference.running_var)
-    assert_close(layer.norm.running_var, 0.9 + 0.1 * x.var(0))
+    assert_close(layer.norm.running_var, 0.9 + 0.1 * x.var(0, correction=0))
+    assert_close(layer.norm.running_mean, reference.running_mean)
+    assert_close(reference.running_var, 0.9 + 0.1 * x.var(0))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.6, 0.99])
+@pytest.mark.parametrize("rank", SHAPES)
+@pytest.mark.parametrize("axis", [1, -1])
+def test_stored_statistics_equal_kerass_after_batches_of_any_size(keras, rank, axis, momentum):
+    arguments = {"axis": axis, "momentum": momentum}
+    ours, theirs = (
+        layers.BatchNormalization(**arguments),
+        keras.layers.BatchNormalization(**arguments),
+    )
+
+    for rows in (6, 6, 5, 2, 1):
+        x = 2 * torch.randn(rows, *SHAPES[rank][1:]) + 1
+        y, want = ours(x, training=True), in_peace(theirs, x, training=True)
+        if rows > 2 or rank > 2:  # two values are -1 and 1, whatever they were: rounding decides
+            assert_close(y, want, rtol=3e-5, atol=3e-5)
+
+    assert_close(ours.norm.running_mean, theirs.moving_mean.value, rtol=1e-5, atol=1e-6)
+    assert_close(ours.norm.running_var, theirs.moving_variance.value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_stored_variance_that_is_kept_does_not_drift_over_thousands_of_steps():
+    layer = layers.BatchNormalization(momentum=1.0)
+    layer.build((None, 8))
+    before = torch.linspace(0.3, 3, 8)
+    layer.norm.running_var.copy_(before)
+
+    for _ in range(2000):
+        layer(torch.ones(1000, 8))
+
+    assert_close(layer.norm.running_var, before, rtol=2e-7, atol=0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16", "mixed_float16", "float16"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_statistics_of_half_types_are_computed_in_single_as_in_keras(keras, policy, masked):
+    arguments = {"momentum": 0.5, "dtype": policy}
+    ours, theirs = (
+        layers.BatchNormalization(**arguments),
+        keras.layers.BatchNormalization(**arguments),
+    )
+    options = {"mask": torch.rand(6, 5) > 0.3} if masked else {}
+
+    for _ in range(3):
+        x = 2 * torch.randn(6, 5, 4) + 1
+        y = ours(x, training=True, **options)
+        want = in_peace(theirs, x, training=True, **options)
+        assert_close(y, want, rtol=2e-2, atol=2e-2)
+
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        assert_close(one.detach(), other.value.detach(), check_stride=False)
+
+
+def test_statistics_under_autocast_equal_kerass_of_the_same_rounded_values(keras):
+    ours, theirs = (
+        layers.BatchNormalization(momentum=0.5),
+        keras.layers.BatchNormalization(momentum=0.5),
+    )
+    x = torch.randn(7, 4).bfloat16()
+
+    ours(x.float())
+    in_peace(theirs, x.float(), training=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours.norm(x)
+    in_peace(theirs, x.float(), training=True)
+
+    assert_close(ours.norm.running_var, theirs.moving_variance.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (1, 4, 1, 1), (1, 1, 1, 4)])
+def test_a_single_value_per_channel_has_variance_0_as_in_keras(keras, shape):
+    axis = 1 if shape[1] == 4 else -1
+    ours, theirs = layers.BatchNormalization(axis=axis), keras.layers.BatchNormalization(axis=axis)
+
+    assert_same_as_keras(ours, theirs, torch.randn(shape), training=True)
+
+    for one, other in zip(ours.weights, theirs.weights, strict=True):
+        assert_close(one.detach(), other.value.detach())
+
+
+def test_fit_with_one_row_left_over_gives_the_weights_of_keras(keras):
+    ours = Sequential(
+        [Input((4,)), layers.Dense(6), layers.BatchNormalization(momentum=0.7), layers.Dense(1)]
+    )
+    theirs = keras.Sequential(
+        [
+            keras.layers.Dense(6),
+            keras.layers.BatchNormalization(momentum=0.7),
+            keras.layers.Dense(1),
+        ]
+    )
+    theirs.build((None, 4))
+    in_peace(theirs.set_weights, ours.get_weights())
+    x, y = np.random.default_rng(0).normal(size=(2, 17, 4)).astype("float32")
+    options = {"batch_size": 8, "epochs": 3, "shuffle": False, "verbose": 0}
+
+    ours.compile("sgd", "mse")
+    ours.fit(x, y[:, :1], **options)
+    theirs.compile("sgd", "mse")
+    in_peace(theirs.fit, x, y[:, :1], **options)
+
+    for one, other in zip(ours.get_weights(), theirs.weights, strict=True):
+        assert_close(one, other.value.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_batch_normalization_takes_the_channel_axis_of_the_image_format():

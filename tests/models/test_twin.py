@@ -98,6 +98,17 @@ def test_the_twin_trains_with_dropout_and_batch_statistics():
     assert running.abs().sum() > 0
 
 
+def test_the_twin_stores_the_variance_that_torch_stores():
+    model = Sequential([Input((3,)), layers.BatchNormalization(momentum=0.0, name="norm")])
+    twin, x = copy.deepcopy(model.to_torch()), torch.randn(5, 3)
+
+    assert_close(twin.train()(x), model.train()(x))
+
+    assert type(twin.norm.norm) is nn.BatchNorm1d
+    assert_close(twin.norm.norm.running_var, x.var(0))
+    assert_close(model.layers[0].norm.running_var, x.var(0, correction=0))
+
+
 def test_the_module_of_a_module_model_is_its_own_twin():
     module = nn.Linear(2, 2)
     assert Model(module).to_torch() is module

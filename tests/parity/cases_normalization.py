@@ -29,6 +29,18 @@ def batch_normalizations() -> list[Case]:
         "moving_mean_initializer": ["ones"],
         "moving_variance_initializer": ["zeros"],
     }
+    # A new variance counts for most of what is stored: a wrong one cannot hide behind the old.
+    moved = [
+        case
+        for shape in [*SHAPES.values(), (1, 4)]
+        for axis in (1, -1)
+        for case in each(
+            "BatchNormalization",
+            shape,
+            base={"axis": axis, "training": True, "momentum": 0.1},
+            options={"momentum": [0.0, 0.9]},
+        )
+    ]
     masked = [
         one(
             "BatchNormalization",
@@ -44,6 +56,7 @@ def batch_normalizations() -> list[Case]:
         *each("BatchNormalization", (6, 3), base={"axis": -1}, options=options),
         *each("BatchNormalization", (6, 3), base={"axis": -1, "training": True}, options=RULES),
         *masked,
+        *moved,
     ]
 
 

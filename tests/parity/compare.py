@@ -89,8 +89,8 @@ def compare_calls(ours: Any, theirs: Any, case: Case) -> None:
             assert_close(one.grad, other.grad, rtol=2e-4, atol=slack)
     compare_weight_gradients(ours, theirs, 2e-4)
     for one, other in zip(ours.keras_weights(), theirs.weights, strict=True):
-        if not one.trainable and case.name != "BatchNormalization":  # the unbiased variance
-            assert_close(one.read(), other.value, rtol=2e-4, atol=2e-4)
+        if not one.trainable:
+            assert_close(one.read(), other.value, rtol=1e-5, atol=1e-6)
 
 
 def training(theirs: Any, case: Case) -> dict:

@@ -147,7 +147,8 @@ def images_model(*first):
 
 
 def one_left_over():
-    model = stack(Dense(8), layers.BatchNormalization(name="norm"), Dense(1))
+    norm = layers.TorchModule(nn.BatchNorm1d(8), name="norm")
+    model = stack(Dense(8), norm, Dense(1))
     fit(model, "mse", numbers(4)[:65], numbers(1)[:65], batch_size=32)
 
 

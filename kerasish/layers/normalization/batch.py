@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kerasish import initializers
 from kerasish.describe import describe
 from kerasish.layers.arguments import ActivityOptions
 from kerasish.layers.checks import fraction
 from kerasish.layers.normalization.base import ChannelNormalization
+from kerasish.layers.normalization.biased import (
+    BiasedBatchNorm1d,
+    BiasedBatchNorm2d,
+    BiasedBatchNorm3d,
+    BiasedSyncBatchNorm,
+)
 from kerasish.layers.weights import KerasWeight
 
 _RENORM = ("moving_stddev", "renorm_mean", "renorm_stddev")
@@ -22,8 +28,9 @@ class BatchNormalization(ChannelNormalization):
 
     In training, mean and variance are those of the batch, over all axes but the channels', and
     the stored ones move towards them; otherwise, and in a frozen layer, the stored ones are used.
-    torch's kernel stores the unbiased variance, Keras the biased: n/(n-1) times less for n values
-    per channel.
+    The stored variance is the biased one, as in Keras; a plain `torch.nn` module, and so what
+    `model.to_torch()` makes of this layer, stores n/(n-1) times that of n values per channel. A
+    single value per channel has variance 0.
 
     Shapes:
         input: `(batch, features)`, `(batch, time, features)`, `(batch, channels, height, width)`, …
@@ -123,8 +130,9 @@ class BatchNormalization(ChannelNormalization):
             )
         size = self._find_channels(input_shape)
         self._as_rows = rank not in (4, 5) and self.channels_at == rank - 1
-        kinds = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-        kind = nn.SyncBatchNorm if self.synchronized else kinds.get(rank, nn.BatchNorm1d)
+        kinds = {4: BiasedBatchNorm2d, 5: BiasedBatchNorm3d}
+        usual = kinds.get(rank, BiasedBatchNorm1d)
+        kind = BiasedSyncBatchNorm if self.synchronized else usual
         norm = kind(size, eps=self.epsilon, momentum=1 - self.momentum, dtype=self.variable_dtype)
         self._settle(norm.train(self.training and self.trainable))
         if self.renorm:
@@ -179,7 +187,8 @@ class BatchNormalization(ChannelNormalization):
                 f'BatchNormalization "{self.name}": a mask has one axis less than the input, got '
                 f"mask {tuple(mask.shape)} for input {tuple(x.shape)}."
             )
-        x = x.movedim(self.channels_at, -1)
+        given, wide = x.dtype, torch.promote_types(x.dtype, torch.float32)
+        x = x.movedim(self.channels_at, -1).to(wide)
         mean, variance = _moments(x, mask)
         y = (x - mean) * torch.rsqrt(variance + self.epsilon)
         if self.renorm:
@@ -191,7 +200,7 @@ class BatchNormalization(ChannelNormalization):
             y = y * self.norm.weight
         if self.center:
             y = y + self.norm.bias
-        return y.movedim(-1, self.channels_at)
+        return y.movedim(-1, self.channels_at).to(given)
 
     def _renormalized(self, y: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Correct for the distance between the batch's statistics and the moving ones."""
@@ -213,7 +222,8 @@ class BatchNormalization(ChannelNormalization):
         return y
 
     def _approach(self, stored: Tensor, new: Tensor, momentum: float) -> None:
-        stored.lerp_(new.detach().to(stored.dtype), 1 - momentum)
+        wide = torch.promote_types(stored.dtype, new.dtype)
+        stored.copy_(stored.to(wide).lerp(new.detach().to(wide), 1 - momentum))
 
 
 def _moments(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
