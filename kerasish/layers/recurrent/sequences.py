@@ -32,6 +32,7 @@ class SimpleRNN(SimpleRecurrence, SequenceLayer):
         ValueError: If an argument is out of range, or the number of features unknown.
 
     Example:
+        >>> import torch
         >>> SimpleRNN(4)(torch.ones(2, 7, 3)).shape
         torch.Size([2, 4])
     """
@@ -140,6 +141,7 @@ class LSTM(LSTMRecurrence, SequenceLayer):
         ValueError: If an argument is out of range, or the number of features unknown.
 
     Example:
+        >>> import torch
         >>> LSTM(4)(torch.ones(2, 7, 3)).shape
         torch.Size([2, 4])
     """
@@ -231,6 +233,7 @@ class GRU(GRURecurrence, SequenceLayer):
         ValueError: If an argument is out of range, or the number of features unknown.
 
     Example:
+        >>> import torch
         >>> GRU(4)(torch.ones(2, 7, 3)).shape
         torch.Size([2, 4])
     """
