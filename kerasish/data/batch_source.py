@@ -22,6 +22,8 @@ class BatchSource(Dataset):
     # Whether the next batch may be made in a thread while one is used: that draws nothing from
     # generators that others use.
     runs_ahead: bool = False
+    # Whether a row is the same in every pass; `None` where nobody knows.
+    is_fixed: bool | None = None
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -68,6 +70,7 @@ class Part(BatchSource):
         self.source, self.rows = source, rows
         self.runs_ahead = source.runs_ahead
         self.holds_pixels = getattr(source, "holds_pixels", False)
+        self.is_fixed = source.is_fixed
 
     def __len__(self) -> int:
         return len(self.rows)

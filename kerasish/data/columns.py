@@ -22,6 +22,8 @@ class TableSource(BatchSource):
             NumPy, so that images are height × width × channels.
     """
 
+    is_fixed = True  # what transforms the data set had is gone with its own format
+
     def __init__(self, table: Any) -> None:
         kind, names = table.format["type"], table.format["columns"]
         if kind not in ("torch", "numpy"):

@@ -48,6 +48,7 @@ class ImageSource(BatchSource):
                 augment, self.training, self.data_format, dtype, self.threads.map
             )
         self.runs_ahead = self._made is None or self._made.is_own
+        self.is_fixed = self._made is None or self._made.is_fixed
 
     @property
     def holds_pixels(self) -> bool:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from kerasish.callbacks.console import say
-from kerasish.data.feed import ArrayFeed, Batch
+from kerasish.data.array_rows import ArrayRows
+from kerasish.data.arrays import map_leaves
+from kerasish.data.feed import ArrayFeed, Feed
+from kerasish.data.numbered import NumberedRows, why_not_numbered
+from kerasish.data.random_state import random_state, set_random_state
+from kerasish.data.stream import StreamFeed
 from kerasish.describe import count_of, describe
 from kerasish.graph.expand import has_hooks
-from kerasish.training.collect import Collector, arranged, checksum
+from kerasish.training.collect import Collector, Reader, UnfitError, arranged, checksum
 from kerasish.training.loop import Passes
 from kerasish.training.prefix import Prefix, split
 from kerasish.training.step import StepPlan
@@ -21,6 +28,8 @@ from kerasish.training.storage import told
 
 # Seconds that features must save to be worth their memory.
 WORTH = 0.25
+# Seconds of an epoch after which to say what would save them.
+_LONG = 2.0
 
 
 def check_cache_frozen(value: Any) -> None:
@@ -31,76 +40,6 @@ def check_cache_frozen(value: Any) -> None:
     """
     if not isinstance(value, bool) and value != "auto":
         raise ValueError(f'`cache_frozen` must be "auto", True or False, got {describe(value)}.')
-
-
-class FeatureFeed(ArrayFeed):
-    """Batches of features in the place of another feed's inputs, in the same order.
-
-    Args:
-        feed: The feed whose targets, weights and order are taken over.
-        features: One row for each of its rows; a tensor or a tuple of them.
-        short: Computes the features of a last, short batch anew, if kernels for a few rows round
-            differently from those that made the features.
-    """
-
-    def __init__(
-        self, feed: ArrayFeed, features: Any, short: Callable[[Any], Any] | None = None
-    ) -> None:
-        vars(self).update(vars(feed))
-        self._raw, self._short = feed, short
-        self._set(features, *feed._structure[1:])
-
-    def order(self, epoch: int) -> Tensor:
-        """The order of rows in an epoch."""
-        order = super().order(epoch)
-        # Always gathered: a batch then begins at an even address and may be changed in place.
-        return torch.arange(self._num_rows) if order is None else order
-
-    def _chunk_rows(self, order: Tensor | None) -> int:
-        assert self.batch_size is not None
-        return self.batch_size
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """One pass over the rows."""
-        taken = self._taken
-        batches = super().batches(epoch)
-        return batches if self._short is None else self._with_short(batches, taken, epoch)
-
-    def _with_short(self, batches: Iterator[Batch], taken: int, epoch: int) -> Iterator[Batch]:
-        assert self.batch_size is not None
-        assert self.num_batches is not None
-        assert self._short is not None
-        for number, batch in enumerate(batches, taken):
-            if number < self.num_batches - 1:
-                yield batch
-            else:
-                rows = self.order(epoch)[number * self.batch_size :]
-                yield (self._short(self._raw.inputs(rows)), *batch[1:])
-
-
-class ArrayRows:
-    """Rows of a feed of arrays by their numbers: inputs only.
-
-    Args:
-        feed: The feed.
-    """
-
-    may_differ = False
-
-    def __init__(self, feed: ArrayFeed) -> None:
-        assert feed.num_samples is not None
-        assert feed.batch_size is not None
-        self.feed, self.count = feed, feed.num_samples
-        self.size = min(feed.batch_size, self.count)
-        self.short = self.count % self.size
-
-    def read(self, rows: Tensor) -> Batch:
-        """The rows of these numbers."""
-        return self.feed.inputs(rows), None, None
-
-    def read_all(self, orders: list[Tensor]) -> Iterator[Batch]:
-        """A batch for each list of numbers."""
-        return map(self.read, orders)
 
 
 class FrozenCache:
@@ -123,6 +62,8 @@ class FrozenCache:
         self._raw: Any = passes.feed
         self._prefix: Prefix | None = None
         self._state: Any = None
+        self._rows: Reader | None = None
+        self._unsure_since: float | None = None
 
     def refresh(self, uses: int) -> None:
         """Make features, or give them up, where freezing, weights or hooks have changed.
@@ -135,16 +76,33 @@ class FrozenCache:
         """
         if self._prefix is None and self.wanted == "auto" and not self._has_frozen():
             return
+        self._hint()
         if self._state is not None and self._state == self._current_state():
             return
         is_first = self._state is None
         self._prefix = None
-        if self.passes.rest is not None:
-            self.passes.switch(self._raw, None)
-        reason = self._why_not() or (self._make(uses) if uses > 1 else None)
+        with _random_numbers_kept():
+            if self.passes.rest is not None:
+                self.passes.switch(self._raw, None)
+            reason = self._why_not() or (self._make(uses) if uses > 1 else None)
         if reason and is_first and self.training and self.wanted is True:
             raise ValueError(f"fit: cache_frozen=True, but {reason}.")
         self._state = self._current_state()
+
+    def _hint(self) -> None:
+        """Say, once an epoch has shown that it takes long, what would save the time."""
+        since, self._unsure_since = self._unsure_since, None
+        if since is None or perf_counter() - since < _LONG or not (self.speak and self.training):
+            return
+        with _random_numbers_kept():
+            position = self.passes.position(0)
+            prefix = self._split()
+            self._go_on(self._raw, None, position)
+        if prefix is not None:
+            say(
+                f"fit: '{prefix.end}' and what comes before it are frozen, and run anew in each "
+                "epoch, since the data may differ. If they do not, cache_frozen=True saves this."
+            )
 
     def _current_state(self) -> Any:
         """What features depend on."""
@@ -175,42 +133,82 @@ class FrozenCache:
             return "jit_compile=True compiles the model as a whole"
         if self.plan.has_masks or model.overrides("compute_loss"):
             return "the loss needs more than the model's outputs"
-        if type(self._raw) is not ArrayFeed:
-            return "only arrays in memory are sure to be the same in every epoch"
+        return self._why_not_these_data()
+
+    def _why_not_these_data(self) -> str | None:
+        """Why rows cannot be known by their numbers."""
+        feed = self._raw
+        if type(feed) is ArrayFeed:
+            self._rows = ArrayRows(feed)
+            return None
+        if type(feed) is not StreamFeed:
+            return f"nobody knows the rows of {describe(feed)}"
+        reason = why_not_numbered(feed)
+        if reason is not None:
+            return reason
+        rows = self._rows = NumberedRows(feed)
+        if rows.is_fixed is False:
+            return "its data are drawn anew in each epoch, as augmentation is"
+        if rows.is_fixed is None and self.wanted == "auto":
+            self._unsure_since = perf_counter()
+            return "nobody knows whether its data are the same in every epoch"
         return None
 
     def _make(self, uses: int) -> str | None:
         """Make features and train on them. Returns why not, where that cannot be."""
         if self.wanted == "auto" and self._batches_saved(uses) <= 0:
             return "that saves no time"
+        position = self.passes.position(0)
+        made = self._collected(uses)
+        if isinstance(made, str):
+            self._go_on(self._raw, None, position)
+            return made
+        collector, columns = made
+        self._prefix = collector.prefix
+        self._go_on(self._fed_by(collector, columns), collector.rest, position)
+        if self.speak and self.training:
+            rows, size = count_of(collector.rows.count, "row"), sum(c.nbytes for c in columns)
+            say(f"fit: features of {rows} up to '{self._prefix.end}' cached: {told(size)}")
+        return None
+
+    def _collected(self, uses: int) -> tuple[Collector, list[torch.Tensor]] | str:
+        """What made features, and columns of them; or why there are none."""
         prefix = self._split()
         if prefix is None:
             return "no frozen part without randomness comes first in the model"
-        collector = Collector(self.plan, prefix, ArrayRows(self._raw), self.training)
+        assert self._rows is not None
+        self._rows.forget()
+        collector = Collector(self.plan, prefix, self._rows, self.training)
         reason = collector.trial()
         if reason is not None:
             return reason
         if self.wanted == "auto" and collector.seconds * self._batches_saved(uses) < WORTH:
             return "that saves too little time"
         try:
-            columns = collector.collect()
-        except OSError as error:
+            return collector, collector.collect()
+        except UnfitError as error:
             return str(error)
-        self._prefix = prefix
-        features = columns[0] if len(columns) == 1 else columns
+
+    def _fed_by(self, collector: Collector, columns: list[torch.Tensor]) -> Feed:
+        """A feed of features and of what came beside the inputs."""
+        left = iter(columns)
+        features = tuple(next(left) for _ in range(collector.width))
+        y, weight = map_leaves(lambda _: next(left), collector.beside)
+        x = features[0] if len(features) == 1 else features
         short = collector.features if collector.rounds_short else None
-        self.passes.switch(FeatureFeed(self._raw, features, short), collector.rest)
-        if self.speak and self.training:
-            rows, size = count_of(collector.rows.count, "row"), sum(c.nbytes for c in columns)
-            say(f"fit: features of {rows} up to '{prefix.end}' cached: {told(size)}")
-        return None
+        return collector.rows.replaced((x, y, weight), self.plan.device, short)
+
+    def _go_on(self, feed: Feed, rest: Any, position: dict[str, Any]) -> None:
+        """Go on at a place of the data, whatever was read of them since."""
+        self.passes.feed, self.passes.rest = feed, rest
+        self.passes.resume(position)
 
     def _split(self) -> Prefix | None:
         plan = self.plan
         is_short = plan.is_plain and not has_hooks(plan.model.modules())
         opens = getattr(plan.model, "opens", None) if is_short else None
         mode = plan.model.training
-        x = arranged(plan, self._raw.inputs(torch.zeros(1, dtype=torch.long)))
+        x = arranged(plan, map_leaves(lambda t: t[:1], self._raw.peek()[0]))
         if self.training:
             return split(plan.model, x[0], opens)
         plan.model.eval()
@@ -221,8 +219,19 @@ class FrozenCache:
 
     def _batches_saved(self, uses: int) -> int:
         """How many batches need not go through the first part, after those of the trial."""
-        made = self._raw.num_batches + 1
+        assert self._rows is not None
+        made = math.ceil(self._rows.count / self._rows.size) + 1
         return uses * (self.passes.num_batches or 0) - made
+
+
+@contextmanager
+def _random_numbers_kept() -> Iterator[None]:
+    """Draw none, whatever is read and begun again."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
 
 
 def _numbers_in(module: torch.nn.Module) -> list[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data.arrays import leaves, map_leaves
-from kerasish.data.feed import Batch
+from kerasish.data.feed import Batch, Feed
 from kerasish.data.random_state import generators_in, random_state
 from kerasish.random import SeedGenerator
 from kerasish.training.placement import autocast
@@ -36,20 +36,38 @@ class Reader(Protocol):
         count: How many there are.
         size: Rows in a full batch.
         short: Rows in the last batch of a pass where it is not full, else 0.
-        may_differ: Whether nobody knows that rows are the same whenever they are read.
+        is_fixed: Whether they are the same whenever they are read; `None` where nobody knows.
     """
 
     count: int
     size: int
     short: int
-    may_differ: bool
+    is_fixed: bool | None
 
     def read(self, rows: Tensor) -> Batch:
         """The rows of these numbers, ready for the model. Targets may be left out."""
         ...
 
     def read_all(self, orders: list[Tensor]) -> Iterator[Batch]:
-        """A batch for each list of numbers."""
+        """A batch for each list of numbers; all lists but the last have one length."""
+        ...
+
+    def forget(self) -> None:
+        """Drop a pass that others may have begun."""
+        ...
+
+    def replaced(
+        self, columns: Batch, device: torch.device, short: Callable[[Any], Any] | None
+    ) -> Feed:
+        """A feed of columns in the order in which these rows come.
+
+        Args:
+            columns: What takes the place of all inputs; and of what came beside them, if it was
+                read.
+            device: Where batches are wanted.
+            short: Computes the features of a last, short batch anew, if kernels for a few rows
+                round differently from those that made the features.
+        """
         ...
 
 
@@ -84,6 +102,11 @@ class Collector:
         if not self._axes:
             self._axes = [_axes_in_memory(tensor) for tensor in found]
         return tuple(t.permute(axes) for t, axes in zip(found, self._axes, strict=True))
+
+    @property
+    def width(self) -> int:
+        """How many tensors the features of a batch are."""
+        return len(self._axes)
 
     def features(self, x: Any) -> Any:
         """What `run` gives, as a feed holds it: one tensor, or a tuple of several."""
@@ -152,9 +175,9 @@ class Collector:
         again = map_leaves(lambda t: t[is_known.to(t.device)], batch[0])
         columns = self._columns(batch, size)
         self.seconds = self._now() - began
-        if self.rows.may_differ:
+        if not self.rows.is_fixed:
             _check_same_rows(again, x, known)
-            beside = len(self._axes)
+            beside = self.width
             _check_same_rows([c[is_known] for c in columns[beside:]], self._made[0][beside:], known)
         if not all(
             torch.equal(c[is_known.to(c.device)], w[known.to(w.device)])
@@ -166,7 +189,7 @@ class Collector:
 
     def _try_small_batches(self, x: Any) -> Features:
         """See whether a few rows round as a full batch does. Returns the features of a few."""
-        whole = self._made[0][: len(self._axes)]
+        whole = self._made[0][: self.width]
         features = self.run(_first_rows(x, _FEW))
         self._few_is_same = _same(features, [t[:_FEW] for t in whole])
         short = self.rows.short
@@ -184,7 +207,7 @@ class Collector:
         Raises:
             UnfitError: If it has not so many rows.
         """
-        if any(len(tensor) != count for tensor in leaves(batch[0])):
+        if {len(tensor) for tensor in leaves(batch[0])} != {count}:
             raise UnfitError("some rows of its data cannot be read")
         beside = list(leaves(batch[1:]))
         if any(not tensor.dim() or len(tensor) != count for tensor in beside):
@@ -222,12 +245,14 @@ class Collector:
         """The features of all rows, then what comes beside the inputs, a column for each tensor.
 
         Raises:
-            OSError: If there is no room for them.
-            UnfitError: If some of them cannot be read.
+            UnfitError: If there is no room for them, or some cannot be read.
         """
         count = self.rows.count
         first = self._made[0]
-        room = make_room([(count, *t.shape[1:]) for t in first], [t.dtype for t in first])
+        try:
+            room = make_room([(count, *t.shape[1:]) for t in first], [t.dtype for t in first])
+        except OSError as error:
+            raise UnfitError(str(error)) from error
         place = 0
         with unchanged(self.plan):
             self._set_mode()

@@ -37,6 +37,8 @@ class SoundFiles(BatchSource):
     ) -> None:
         self.paths, self.labels = paths, labels
         self.rate, self.length, self.ragged = rate, length, ragged
+        # Where nothing says how long sounds are, that depends on the others in a batch.
+        self.is_fixed = True if length is not None and not ragged else None
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -87,6 +87,8 @@ class Windows(BatchSource):
         offsets: The steps of a window, counted from its start.
     """
 
+    is_fixed = True
+
     def __init__(
         self,
         series: torch.Tensor,

@@ -20,6 +20,8 @@ class Rows(Dataset):
         structure: Tensors with the same number of rows, in dicts, tuples or lists.
     """
 
+    is_fixed = True
+
     def __init__(self, structure: Any) -> None:
         self.structure = structure
 

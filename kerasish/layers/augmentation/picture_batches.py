@@ -37,6 +37,9 @@ Size = tuple[int, int]
 _CPU = torch.device("cpu")
 # Layers that draw from their own seeds, if at all; and what holds them.
 _OWN = (AugmentationLayer, Pipeline, Rescaling, Normalization, nn.ModuleList)
+_KNOWN = ("kerasish.", "torch.nn.")
+# Layers that change images in training as outside of it, and draw nothing.
+_STILL = (Resizing, CenterCrop)
 # Held while a layer is in the mode of a data set.
 _MODES = threading.RLock()
 
@@ -94,10 +97,17 @@ class PictureBatches:
         modules = [module for layer in self.layers for module in layer.modules()]
         return all(
             isinstance(m, _OWN)
-            and type(m).__module__.startswith(("kerasish.", "torch.nn."))
+            and type(m).__module__.startswith(_KNOWN)
             and not isinstance(m, TorchTransform)
             for m in modules
         )
+
+    @property
+    def is_fixed(self) -> bool | None:
+        """Whether an image comes out the same in every pass; `None` where nobody knows."""
+        modules = [module for layer in self.layers for module in layer.modules()]
+        known = [_is_fixed(module, self.training) for module in modules]
+        return False if False in known else None if None in known else True
 
     @property
     def holds_pixels(self) -> bool:
@@ -281,6 +291,16 @@ class _Made:
 
     def pixels(self) -> Tensor | None:
         return self._image
+
+
+def _is_fixed(module: nn.Module, training: bool) -> bool | None:
+    """Whether a part of a pipeline does the same to an image each time, as far as it is known."""
+    if isinstance(module, TorchTransform):
+        return not training if module.is_random else None
+    if not isinstance(module, _OWN) or not type(module).__module__.startswith(_KNOWN):
+        return None
+    changes = isinstance(module, AugmentationLayer) and not isinstance(module, _STILL)
+    return not (training and changes)
 
 
 def _fixed(layer: WindowLayer, size: Size) -> Change | None:
