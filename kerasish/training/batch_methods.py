@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ class BatchMethods:
     _recipe: Recipe | None
     _objective: Objective | None = None
     _batch_step: Any = None  # what the default train_step and test_step run
+    _averaging: Any = None  # over processes, while a train_step of a subclass runs in several
     _batch_mask: Any = None  # the mask of the latest outputs
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -37,7 +39,11 @@ class BatchMethods:
             What to log, by name.
         """
         x, y, weight = unpack_x_y_sample_weight(data)
-        loss, y_pred, _, _, self._batch_mask = self._step_for(x, y)(x, y, weight)
+        step = self._step_for(x, y)
+        with nullcontext() if self._averaging is None else self._averaging.unweighted():
+            loss, y_pred, y, weight, self._batch_mask = step(x, y, weight)
+        if self._averaging is not None and not batch_rows((y_pred, None, None)):
+            return self.get_metrics_result()  # a row that was taken only to take part
         self._track_loss(loss, x, y, y_pred)
         return self.compute_metrics(x, y, y_pred, weight)
 
@@ -90,6 +96,8 @@ class BatchMethods:
         if step is None or step.plan.objective is not self._objective:
             device = self._recipe.torch_device()
             plan = StepPlan(self, self._recipe, self._objective, device)
+            if self._averaging is not None:
+                plan.feed, plan.is_shared = self._averaging.feed, False
             self._batch_step = step = FullTrainStep(plan)
         return step
 

@@ -48,13 +48,50 @@ class Stop(callbacks.Callback):
         if not self.left:
             raise KeyError
 
+class WrittenOut(kerasish.Sequential):
+    # A step as Keras's guides write it.
+    def gradients(self, loss, weights):
+        self.zero_grad()
+        loss.backward()
+        return [weight.grad for weight in weights]
+    def train_step(self, data):
+        x, y = data
+        y_pred = self(x, training=True)
+        loss = self.compute_loss(x, y, y_pred)
+        weights = self.trainable_weights
+        self.optimizer.apply(self.gradients(loss, weights), weights)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss.detach(), sample_weight=len(x))
+            else:
+                metric.update_state(y, y_pred.detach())
+        return {metric.name: metric.result() for metric in self.metrics}
+
+class Twice(WrittenOut):
+    # Two backward passes that add up, and a log that is no metric.
+    def gradients(self, loss, weights):
+        self.zero_grad()
+        (loss / 2).backward(retain_graph=True)
+        (loss / 2).backward()
+        return [weight.grad for weight in weights]
+    def train_step(self, data):
+        return {**super().train_step(data), "half": torch.tensor(0.5)}
+
+class Extended(kerasish.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+class Unaveraged(WrittenOut):
+    def gradients(self, loss, weights):
+        return torch.autograd.grad(loss, weights)
+
 def train(case, folder, *more):
     kerasish.utils.set_random_seed(3)
     x = torch.randn(case["rows"], 6)
     y = x[:, :3].argmax(1)
     if rank:
         torch.manual_seed(99)  # other weights and another order, had process 0 no say
-    model = kerasish.Sequential([
+    model = globals().get(case.get("model"), kerasish.Sequential)([
         layers.Input((6,)), layers.Dense(8, activation="tanh", kernel_regularizer="l2"),
         layers.Dense(3),
     ])
@@ -79,6 +116,13 @@ def train(case, folder, *more):
 for name, case in cases.items():
     os.makedirs(f"{folder}/{name}", exist_ok=True)
     path = f"{folder}/{name}"
+    if case.get("fails") and "RANK" in os.environ:
+        try:
+            train(case, path)
+        except RuntimeError as error:
+            with open(f"{path}/error_{rank}.txt", "w") as file:
+                file.write(str(error))
+        continue
     if not case.get("stops"):
         train(case, path)
         continue
@@ -99,7 +143,17 @@ CASES = {
     "accumulated": {"rows": 29, "compile": {"accumulate_steps": 3}},
     "stopped and resumed": {"rows": 29, "stops": True},
     "clipped": {"rows": 29, "compile": {"clip_norm": 0.1}},
+    "own step": {"rows": 29, "model": "WrittenOut"},
+    "own step on a dataset": {"rows": 29, "model": "WrittenOut", "dataset": True},
+    "own step of two passes": {"rows": 29, "model": "Twice"},
+    "own step around the usual one": {"rows": 25, "model": "Extended"},
+    "own step, accumulated": {
+        "rows": 29,
+        "model": "Extended",
+        "compile": {"accumulate_steps": 3},
+    },
 }
+REFUSED = {"unaveraged": {"rows": 16, "model": "Unaveraged", "fails": True}}
 
 
 def start(folder, batch_size, processes):
@@ -107,7 +161,13 @@ def start(folder, batch_size, processes):
     script = folder / "train.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, str(script), str(folder), json.dumps(CASES), str(batch_size)]
+    command = [
+        sys.executable,
+        str(script),
+        str(folder),
+        json.dumps(CASES | REFUSED),
+        str(batch_size),
+    ]
     started = []
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -149,6 +209,15 @@ def test_two_processes_with_half_the_batch_end_like_one_with_the_whole(case, run
             assert values == pytest.approx(history[name], rel=1e-5), name
         assert mine[2] == pytest.approx(found, rel=1e-5)
         assert mine[3] == steps
+
+
+@pytest.mark.slow
+def test_gradients_that_nobody_averages_are_noticed(runs):
+    folder, _ = runs
+
+    for rank in (0, 1):
+        message = (folder / "two" / "unaveraged" / f"error_{rank}.txt").read_text()
+        assert "no longer alike: dense" in message
 
 
 @pytest.mark.slow
