@@ -21,8 +21,8 @@ from kerasish.training.storage import make_room
 
 Features = tuple[Tensor, ...]
 
-# Rows whose features are made in several ways, to be compared.
-_FEW = 8
+# Rows whose features are made again in other company, and in a small batch.
+_SHARED, _FEW = 8, 4
 
 
 class UnfitError(Exception):
@@ -269,13 +269,14 @@ class Collector:
         begin = sum(len(columns[0]) for columns in self._made)
         self._made = []
         left = torch.arange(begin, self.rows.count)
-        rounds_alike = (0, _FEW) if self._few_is_same else (0,)
-        if len(left) % self.rows.size not in rounds_alike:
+        size, over = self.rows.size, len(left) % self.rows.size
+        if over and not (self._few_is_same and over == _SHARED):
             # Filled up: kernels for another number of rows may round differently.
-            left = torch.cat([left, torch.arange(-len(left) % self.rows.size)])
-        orders = list(left.split(self.rows.size)) if len(left) else []
-        for order, batch in zip(orders, self.rows.read_all(orders), strict=True):
-            yield self._columns(batch, len(order))
+            left, over = torch.cat([left, torch.arange(size - over)]), 0
+        for part, rows in ((left[: len(left) - over], size), (left[len(left) - over :], _FEW)):
+            orders = list(part.split(rows)) if len(part) else []
+            for order, batch in zip(orders, self.rows.read_all(orders), strict=True):
+                yield self._columns(batch, len(order))
 
 
 def second_batch(count: int, size: int, known: int) -> Tensor:
@@ -303,11 +304,10 @@ def second_batch(count: int, size: int, known: int) -> Tensor:
 def _shared_rows(count: int, size: int) -> int:
     """How many rows the first two batches share.
 
-    The last batch would not be full by so many rows, or by as many less a few: those are then left
-    for a small batch.
+    The last batch would lack so many rows, or as many less eight: those are left for small batches.
     """
     missing = -count % size
-    return missing if missing >= _FEW else min(size, missing + _FEW)
+    return missing if missing >= _SHARED else min(size, missing + _SHARED)
 
 
 def _check_same_rows(again: Any, first: Any, rows: Tensor) -> None:

@@ -180,6 +180,7 @@ def test_each_row_is_read_once_and_a_few_times_to_try():
         {"batch_size": 7},
         {"batch_size": 45},
         {"batch_size": 64},
+        {"batch_size": 15},
         {"batch_size": 22},
         {"batch_size": 1},
     ],
