@@ -82,8 +82,7 @@ def expanded_graph(root: nn.Module, inputs: list[Any], outputs: Any) -> fx.Graph
             raise KeyError("a tensor that is neither a parameter nor a buffer of the model")
         return tensors[id(tensor)]
 
-    graph = to_fx(inputs, outputs, lambda module: paths[id(module)], constant)
-    return with_quick_products(graph, root)
+    return to_fx(inputs, outputs, lambda module: paths[id(module)], constant)
 
 
 def bindable_source(graph: fx.Graph) -> tuple[str, list[str], dict[str, Any]]:
@@ -118,8 +117,8 @@ def _access(path: str) -> str:
 class BoundFunction:
     """Makes the expanded function of a model, bound to the modules that are there now."""
 
-    def __init__(self, graph: fx.Graph, label: str) -> None:
-        source, self.members, names = bindable_source(graph)
+    def __init__(self, graph: fx.Graph, root: nn.Module, label: str) -> None:
+        source, self.members, names = bindable_source(with_quick_products(graph, root))
         self._bind = compile_source(source, names, label, "bind")
 
     def bound_to(self, root: nn.Module) -> Callable:

@@ -58,6 +58,12 @@ class Rescaling(Layer):
         first = image_data_format() == "channels_first" and values.dim() == 1
         return values.reshape(-1, 1, 1) if first else values
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments; those for each channel laid out as the image format of now has it."""
+        values = {"scale": (self.scale, self._scale), "offset": (self.offset, self._offset)}
+        laid_out = {k: v if t is None else t.tolist() for k, (v, t) in values.items()}
+        return {**super().get_config(), **laid_out}
+
     def own_weights(self) -> list:
         """None: scale and offset are arguments."""
         return []
@@ -199,6 +205,11 @@ class Normalization(DataLayer):
                 f"not fit kept axes of sizes {sizes}."
             ) from error
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments; axes that the image format decides are named once they are known."""
+        chosen = {"axis": list(self._kept)} if self.axis == "auto" and self.built else {}
+        return {**super().get_config(), **chosen}
+
     def own_weights(self) -> list[KerasWeight]:
         """Mean, variance and Keras's count, which nothing reads; none if they were given."""
         if self._is_given or "mean" not in self._buffers:
@@ -208,8 +219,10 @@ class Normalization(DataLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise, or undo it."""
         x = x.to(self.compute_dtype)
-        mean = self.mean.reshape(self._shape).to(x.dtype)
-        scale = self.variance.reshape(self._shape).sqrt().clamp(min=epsilon()).to(x.dtype)
+        zero = x.new_zeros(())  # where `x` is symbolic, so is then what becomes of the statistics
+        mean = (self.mean + zero).reshape(self._shape).to(x.dtype)
+        deviation = (self.variance + zero).sqrt().clamp(min=epsilon())
+        scale = deviation.reshape(self._shape).to(x.dtype)
         return x * scale + mean if self.invert else (x - mean) / scale
 
     # Learning

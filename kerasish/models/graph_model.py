@@ -183,7 +183,7 @@ class GraphModel(Model):
         if self._short is None or self._short[0] != version:
             outputs = expand(self._input_list, self._output_structure, _may_open)
             graph = expanded_graph(self, self._input_list, outputs)
-            self._short = (version, BoundFunction(graph, self.name))
+            self._short = (version, BoundFunction(graph, self, self.name))
         function = self._short[1].bound_to(self)
         model, dtype = self, self._input_dtypes[0]
 

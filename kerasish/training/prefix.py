@@ -95,7 +95,7 @@ def _split(model: nn.Module, x: Any, inside: Opens, opens: Opens) -> Prefix | No
     first = expanded_graph(model, inputs, tuple(frontier))
     rest = expanded_graph(model, frontier, outputs)
     label = getattr(model, "name", type(model).__name__)
-    bound = [BoundFunction(graph, label) for graph in (first, rest)]
+    bound = [BoundFunction(graph, model, label) for graph in (first, rest)]
     tensors = [t for name in bound[0].members for t in _tensors_at(model, name)]
     return Prefix(
         bound[0].bound_to(model),

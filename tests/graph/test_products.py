@@ -167,3 +167,13 @@ def test_only_a_processor_of_amd_is_taken_for_one_where_it_pays(monkeypatch, tmp
     name = "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD"
     monkeypatch.setattr(products.platform, "processor", lambda: name)
     assert products.is_faster.__wrapped__()
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_plain_torch_twin_calls_torch_alone():
+    model = two_dense()
+    x = torch.randn(5, 20)
+    model.predict(x, verbose=0)
+    twin = model.to_torch()
+    assert "kerasish" not in twin.code
+    torch.testing.assert_close(twin(x), model(x))

@@ -219,3 +219,29 @@ def test_normalization_refuses():
         layers.Normalization()(layers.Input((None,)))
     with pytest.raises(TypeError, match="expected an array, a list, a dataset"):
         layers.Normalization().adapt(object())
+
+
+def made_for_images(kind):
+    if kind == "learned":
+        layer = layers.Normalization()
+        layer.adapt(np.random.default_rng(0).random((20, 3, 4, 4), "float32"))
+        return layer
+    if kind == "given":
+        return layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0])
+    return layers.Rescaling([1.0, 2.0, 3.0], [0.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("kind", ["learned", "given", "scaled"])
+def test_numbers_for_each_channel_stay_with_it_in_files_and_leave_by_to_torch(kind, tmp_path):
+    model = kerasish.Sequential([layers.Input((3, 4, 4)), made_for_images(kind)])
+    x = torch.rand(2, 3, 4, 4)
+    expected = model(x)
+    assert torch.equal(model.to_torch()(x), expected)
+    model.save(tmp_path / "m.kerasish")
+    was = kerasish.config.image_data_format()
+    kerasish.config.set_image_data_format("channels_last")
+    try:
+        loaded = kerasish.load_model(tmp_path / "m.kerasish")
+    finally:
+        kerasish.config.set_image_data_format(was)
+    assert torch.equal(loaded(x), expected)
