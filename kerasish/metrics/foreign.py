@@ -82,6 +82,7 @@ class TorchMetric(Metric):
         """Add up the state of all processes, where `torch.distributed` is in use."""
         if hasattr(self.metric, "sync"):
             self.metric.sync(process_group=group)
+            self.metric._computed = None  # a result that was asked for before, of this process
 
     def get_config(self) -> dict[str, Any]:
         """The metric itself and the name."""
