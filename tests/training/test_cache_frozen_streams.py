@@ -184,7 +184,7 @@ def test_each_row_is_read_once_and_a_few_times_to_try():
         {"batch_size": 22},
         {"batch_size": 1},
     ],
-    ids=str,
+    ids=lambda settings: "-".join(settings),
 )
 def test_settings_work_on_features_as_on_data(settings):
     got = fitted(FOREIGN["data set"], True, **settings)
