@@ -99,8 +99,9 @@ class Trainer(OnBatch):
                 few minutes. Run the same script again after a crash or a kill, and it goes on from
                 there; once finished, it returns at once. See `BackupAndRestore`.
             cache_frozen: Whether to compute what a frozen first part of the model makes of data
-                once, and to train the rest on that, with the same results. `"auto"` does so for
-                arrays where it saves time; `True` says why where it cannot be done.
+                once, and to train the rest on that, with the same results. `"auto"` does so where
+                it saves time and data are known to be the same in every epoch; `True` promises
+                that they are, and says why where it cannot be done.
 
         Returns:
             A `History`; `history.history` holds each log's values by epoch.

@@ -237,6 +237,30 @@ def test_a_short_last_batch_that_rounds_differently_is_made_anew():
     assert_same_bits(got, fitted(rows, False, make=make))
 
 
+def flipping():
+    """Augmentation between the frozen part and the head."""
+    kerasish.utils.set_random_seed(0)
+    model = kerasish.Sequential(
+        [
+            layers.Input((1, 12, 12)),
+            layers.Conv2D(4, 3, name="body"),
+            layers.RandomFlip(seed=3),
+            layers.Flatten(),
+            layers.Dense(3, name="head"),
+        ]
+    )
+    model.compile("adam", kerasish.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.freeze("body")
+    return model
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_augmentation_behind_the_frozen_part_sees_the_same_samples(name):
+    got = fitted(FOREIGN[name], True, make=flipping)
+
+    assert_same_bits(got, fitted(FOREIGN[name], False, make=flipping))
+
+
 def thaw(model):
     model.unfreeze()
 
