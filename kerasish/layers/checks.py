@@ -66,3 +66,18 @@ def one_of(layer: Any, argument: str, value: Any, choices: tuple) -> Any:
             f"{_who(layer)}: `{argument}` must be one of {listed}, got {describe(value)}."
         )
     return value
+
+
+def not_quantized(layer: Any, **settings: Any) -> None:
+    """Refuse Keras's settings of quantisation, which torch does after training.
+
+    Raises:
+        ValueError: If one of them is not `None`.
+    """
+    for name, value in settings.items():
+        if value is not None:
+            raise ValueError(
+                f"{_who(layer)}: `{name}` is not supported, got {describe(value)}. Quantise the "
+                "finished model with torchao.quantize_(model, ...), which replaces the weights of "
+                "torch's modules inside the layers."
+            )

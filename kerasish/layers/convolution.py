@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from kerasish import activations
 from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.checks import one_of, positive_int, sizes
+from kerasish.layers.lora import LoraLayer
 from kerasish.layers.rules import Rules, found_rules
 from kerasish.layers.spatial import SpatialLayer, laid_out
 from kerasish.layers.weights import KerasWeight, convolution_kernel
@@ -141,13 +142,16 @@ class FilterConvolution(BaseConvolution):
         """Kernel and bias."""
         if not hasattr(self, "conv"):
             return []
+        return [self.kernel_weight(), *self.bias_weight(self.conv.bias)]
+
+    def kernel_weight(self) -> KerasWeight:
+        """The declaration of the kernel."""
         rules = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
         # Transposed, torch has (in, out, *window) and Keras (*window, out, in): the same exchange.
-        kernel = KerasWeight("kernel", self.conv.weight, *rules, **convolution_kernel(self.rank))
-        return [kernel, *self.bias_weight(self.conv.bias)]
+        return KerasWeight("kernel", self.conv.weight, *rules, **convolution_kernel(self.rank))
 
 
-class Convolution(FilterConvolution):
+class Convolution(LoraLayer, FilterConvolution):
     """The convolution of any rank; `Conv1D`, `Conv2D` and `Conv3D` are made of it.
 
     Args:
@@ -168,6 +172,8 @@ class Convolution(FilterConvolution):
         activity_regularizer: A penalty on the output.
         kernel_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
+        lora_rank: Trains two tensors of this rank in place of the kernel; see `enable_lora`.
+        lora_alpha: What their product counts, times `lora_rank`; by default `lora_rank`.
         **kwargs: Those of `Layer`.
 
     Raises:
@@ -192,12 +198,16 @@ class Convolution(FilterConvolution):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        *,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **kwargs: Unpack[LayerOptions],
     ) -> None:
         given = kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias
         kernel = kernel_initializer, kernel_regularizer, kernel_constraint
         bias = bias_initializer, bias_regularizer, bias_constraint
-        super().__init__(filters, kernel, *given, bias, activity_regularizer, **kwargs)
+        lora = {"lora_rank": lora_rank, "lora_alpha": lora_alpha}
+        super().__init__(filters, kernel, *given, bias, activity_regularizer, **lora, **kwargs)
         self.groups = positive_int(self, "groups", groups)
         self._check_groups("filters", self.filters)
 
@@ -213,6 +223,14 @@ class Convolution(FilterConvolution):
         channels = self.channels_of(input_shape)
         self._check_groups("input channels", channels)
         self.conv = self.make(channels, self.filters, groups=self.groups)
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Kernel and bias, and what LoRA adds."""
+        return [*super().own_weights(), *self.lora_weights()]
+
+    def adapted(self) -> tuple[Any, KerasWeight]:
+        """The torch convolution and its kernel."""
+        return self.conv, self.kernel_weight()
 
     def transform(self, x: Tensor) -> Tensor:
         """Convolve, channels first."""

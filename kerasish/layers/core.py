@@ -10,8 +10,9 @@ from kerasish import activations, constraints, initializers, regularizers
 from kerasish.config import as_dtype, floatx
 from kerasish.graph.symbolic import SymbolicTensor, symbolic_input
 from kerasish.layers.base import Layer
-from kerasish.layers.checks import positive_int
+from kerasish.layers.checks import not_quantized, positive_int
 from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.lora import LoraLayer
 from kerasish.layers.weights import KerasWeight, permuted
 
 
@@ -122,7 +123,7 @@ def Input(  # noqa: N802  (Keras's name)
     return InputLayer(*given, optional=optional, name=name or None).tensor
 
 
-class Dense(Layer):
+class Dense(LoraLayer):
     """Fully connected layer: `activation(x @ kernel + bias)`.
 
     Shapes:
@@ -142,6 +143,9 @@ class Dense(Layer):
         activity_regularizer: A penalty on the output.
         kernel_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
+        lora_rank: Trains two matrices of this rank in place of the kernel; see `enable_lora`.
+        lora_alpha: What their product counts, times `lora_rank`; by default `lora_rank`.
+        quantization_config: Must be `None`: torch quantises finished models.
         **kwargs: Those of `Layer`.
 
     Raises:
@@ -168,9 +172,14 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        lora = {"lora_rank": lora_rank, "lora_alpha": lora_alpha}
+        super().__init__(activity_regularizer=activity_regularizer, **lora, **kwargs)
+        not_quantized(self, quantization_config=quantization_config)
         self.units = positive_int(self, "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -201,34 +210,24 @@ class Dense(Layer):
         """Kernel and bias."""
         if not hasattr(self, "linear"):
             return []
-        weights = [
-            KerasWeight(
-                "kernel",
-                self.linear.weight,
-                self.kernel_initializer,
-                self.kernel_regularizer,
-                self.kernel_constraint,
-                **permuted([1, 0]),
-            )
-        ]
+        weights = [self.adapted()[1]]
         if self.use_bias:
-            weights.append(
-                KerasWeight(
-                    "bias",
-                    self.linear.bias,
-                    self.bias_initializer,
-                    self.bias_regularizer,
-                    self.bias_constraint,
-                )
-            )
-        return weights
+            rules = (self.bias_initializer, self.bias_regularizer, self.bias_constraint)
+            weights.append(KerasWeight("bias", self.linear.bias, *rules))
+        return weights + self.lora_weights()
+
+    def adapted(self) -> tuple[Any, KerasWeight]:
+        """The `nn.Linear` and its kernel."""
+        rules = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
+        kernel = KerasWeight("kernel", self.linear.weight, *rules, **permuted([1, 0]))
+        return self.linear, kernel
 
     def forward(self, x: Tensor) -> Tensor:
         """Map the last axis to `units` features."""
         return self.activation(self.linear(x))
 
 
-class Embedding(Layer):
+class Embedding(LoraLayer):
     """A learned vector for each integer: `output = embeddings[x]`.
 
     Shapes:
@@ -244,6 +243,9 @@ class Embedding(Layer):
         embeddings_constraint: Applied after each update.
         mask_zero: Whether 0 marks padding; layers that take masks then skip those steps.
         weights: First values, an array of the weight's shape.
+        lora_rank: Trains two matrices of this rank in place of the vectors; see `enable_lora`.
+        lora_alpha: What their product counts, times `lora_rank`; by default `lora_rank`.
+        quantization_config: Must be `None`: torch quantises finished models.
         **kwargs: Those of `Layer`.
 
     Raises:
@@ -268,10 +270,14 @@ class Embedding(Layer):
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
         weights: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.pop("input_length", None)
-        super().__init__(**kwargs)
+        super().__init__(lora_rank=lora_rank, lora_alpha=lora_alpha, **kwargs)
+        not_quantized(self, quantization_config=quantization_config)
         self.input_dim = positive_int(self, "input_dim", input_dim)
         self.output_dim = positive_int(self, "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
@@ -289,21 +295,23 @@ class Embedding(Layer):
         super()._finish_build()
         if self._first_values is not None:
             values = self._first_values
-            self.set_weights(list(values) if isinstance(values, (list, tuple)) else [values])
+            values = list(values) if isinstance(values, (list, tuple)) else [values]
+            self.set_weights([*values, *self.get_weights()[len(values) :]])
 
     def own_weights(self) -> list[KerasWeight]:
         """The vectors."""
         if not hasattr(self, "embedding"):
             return []
-        return [
-            KerasWeight(
-                "embeddings",
-                self.embedding.weight,
-                self.embeddings_initializer,
-                self.embeddings_regularizer,
-                self.embeddings_constraint,
-            )
-        ]
+        return [self.adapted()[1], *self.lora_weights()]
+
+    def adapted(self) -> tuple[Any, KerasWeight]:
+        """The `nn.Embedding` and its vectors."""
+        rules = (
+            self.embeddings_initializer,
+            self.embeddings_regularizer,
+            self.embeddings_constraint,
+        )
+        return self.embedding, KerasWeight("embeddings", self.embedding.weight, *rules)
 
     @property
     def makes_mask(self) -> bool:

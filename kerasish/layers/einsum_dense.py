@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from string import ascii_letters
 from typing import Any
 
 import torch
@@ -11,14 +12,15 @@ from torch import Tensor
 
 from kerasish import activations, constraints, initializers, regularizers
 from kerasish.describe import describe
-from kerasish.layers.base import Layer
+from kerasish.layers.checks import not_quantized
+from kerasish.layers.lora import LoraLayer
 from kerasish.layers.weights import KerasWeight
 from kerasish.variables import Variable
 
 _EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]*)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]*)(\.\.\.)?")
 
 
-class EinsumDense(Layer):
+class EinsumDense(LoraLayer):
     """`activation(einsum(equation, x, kernel) + bias)`.
 
     Shapes:
@@ -39,6 +41,11 @@ class EinsumDense(Layer):
         bias_regularizer: A penalty on the bias.
         kernel_constraint: Applied to the kernel after each update.
         bias_constraint: Applied to the bias after each update.
+        lora_rank: Trains two tensors of this rank in place of the kernel; see `enable_lora`.
+        lora_alpha: What their product counts, times `lora_rank`; by default `lora_rank`.
+        gptq_unpacked_column_size: Must be `None`, as must `quantization_config`: torch quantises
+            finished models.
+        quantization_config: The same.
         **kwargs: Those of `Layer`.
 
     Raises:
@@ -50,8 +57,8 @@ class EinsumDense(Layer):
         torch.Size([2, 3, 4])
     """
 
-    kernel: Variable
     bias: Variable | None
+    lora_scale: float
 
     is_transparent = True
 
@@ -67,9 +74,18 @@ class EinsumDense(Layer):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        gptq_unpacked_column_size: None = None,
+        quantization_config: None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(lora_rank=lora_rank, lora_alpha=lora_alpha, **kwargs)
+        not_quantized(
+            self,
+            gptq_unpacked_column_size=gptq_unpacked_column_size,
+            quantization_config=quantization_config,
+        )
         match = _EQUATION.fullmatch(equation.replace(" ", ""))
         if match is None:
             raise ValueError(
@@ -95,7 +111,7 @@ class EinsumDense(Layer):
         """Find the kernel's and the bias's shape from the equation."""
         sizes = self._sizes(input_shape)
         kernel_shape = [self._known(label, sizes) for label in self._kernel]
-        self.kernel = self.add_weight(kernel_shape, "zeros", name="kernel")
+        self.kernel = self.add_weight(kernel_shape, "zeros", name="kernel")  # type: ignore[misc]
         if not self.bias_axes:
             self.register_parameter("bias", None)
             return
@@ -153,14 +169,46 @@ class EinsumDense(Layer):
         """Kernel and bias."""
         if "kernel" not in self._parameters:
             return []
-        rules = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
-        weights = [KerasWeight("kernel", self.kernel, *rules)]
+        weights = [self.adapted()[1]]
         if self.bias is not None:
             rules = self.bias_initializer, self.bias_regularizer, self.bias_constraint
             weights.append(KerasWeight("bias", self.bias, *rules))
-        return weights
+        return weights + self.lora_weights()
+
+    def adapted(self) -> tuple[Any, KerasWeight]:
+        """The layer itself and its kernel."""
+        rules = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
+        return self, KerasWeight("kernel", self._parameters["kernel"], *rules)  # type: ignore[arg-type]
+
+    @property
+    def kernel(self) -> Tensor:
+        """The kernel; with LoRA, the one that the layer computes with."""
+        if "kernel" not in self._parameters:
+            raise AttributeError(f'EinsumDense "{self.name}" has no kernel before it is built.')
+        kernel: Any = self._parameters["kernel"]
+        if not self.lora_enabled:
+            return kernel
+        delta = self.lora_kernel_a @ self.lora_kernel_b * self.lora_scale
+        return (kernel + delta).to(kernel.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Sum, add the bias, apply the activation."""
-        y = torch.einsum(self.equation, x, self.kernel)
+        y = (
+            self._adapted_sum(x)
+            if self.lora_enabled
+            else torch.einsum(self.equation, x, self.kernel)
+        )
         return self.activation(y if self.bias is None else y + self.bias)
+
+    def _adapted_sum(self, x: Tensor) -> Tensor:
+        """The sum with the kernel, and that with A and B, through an axis as long as the rank."""
+        y = torch.einsum(self.equation, x, self._parameters["kernel"])
+        a, b = self.lora_kernel_a.to(x.dtype), self.lora_kernel_b.to(x.dtype)
+        rank = next(label for label in ascii_letters if label not in self.equation)
+        head, last = self._kernel[:-1], self._kernel[-1]
+        factors = {f"{head}{rank}": a, f"{rank}{last}": b}
+        # What is summed away goes first, so that little is left to multiply by.
+        names = sorted(factors, key=lambda name: last in name, reverse=last not in self._output)
+        given, result = self.equation.split("->")[0].split(",")[0], self.equation.split("->")[1]
+        low = torch.einsum(f"{given},{','.join(names)}->{result}", x, *(factors[n] for n in names))
+        return torch.add(y, low, alpha=self.lora_scale)

@@ -287,6 +287,18 @@ class WeightHolder(nn.Module):
         if not value:
             self.train(False)
 
+    def fixed_parameters(self) -> list[nn.Parameter]:
+        """Parameters of its own that stay as they are, whatever thaws the layer."""
+        return []
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Let all parameters learn or none, but for those that never do."""
+        super().requires_grad_(requires_grad)
+        for layer in (self, *self.sublayers()):
+            for parameter in layer.fixed_parameters():
+                parameter.requires_grad_(False)
+        return self
+
     def train(self, mode: bool = True) -> Any:
         """Set training or evaluation mode; what is frozen stays in evaluation mode."""
         super().train(mode and self._trainable)

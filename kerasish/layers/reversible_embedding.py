@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kerasish.config import as_dtype
 from kerasish.layers.core import Embedding
+from kerasish.layers.lora import LoraEmbedding
 from kerasish.layers.weights import KerasWeight, permuted
 
 
@@ -86,8 +87,8 @@ class ReversibleEmbedding(Embedding):
         if hasattr(self, "reverse_linear"):
             way_back = self.reverse_linear.weight
             initializer = self.embeddings_initializer
-            weights.append(
-                KerasWeight("reverse_embeddings", way_back, initializer, **permuted([1, 0]))
+            weights.insert(
+                1, KerasWeight("reverse_embeddings", way_back, initializer, **permuted([1, 0]))
             )
         return weights
 
@@ -99,9 +100,12 @@ class ReversibleEmbedding(Embedding):
         """Look the integers up, or score the vectors."""
         if not reverse:
             return super().forward(x)
-        weight = self.embedding.weight if self.tie_weights else self.reverse_linear.weight
-        if self.reverse_dtype is not None:
-            x, weight = x.to(self.reverse_dtype), weight.to(self.reverse_dtype)
-        scores = F.linear(x, weight)
+        x = x if self.reverse_dtype is None else x.to(self.reverse_dtype)
+        if self.tie_weights and self.lora_enabled:
+            scores = cast(LoraEmbedding, self.embedding).scores(x)
+        else:
+            weight = self.embedding.weight if self.tie_weights else self.reverse_linear.weight
+            weight = weight if self.reverse_dtype is None else weight.to(self.reverse_dtype)
+            scores = F.linear(x, weight)
         cap = self.logit_soft_cap
         return scores if cap is None else torch.tanh(scores / cap) * cap

@@ -366,6 +366,8 @@ def _set(model: Any, parts: list[Stage], chosen: Iterable[Stage], *, learns: boo
                     vars(module)["_is_frozen"] = not learns  # for statistics without parameters
     holders = [m for m in model.modules() if isinstance(m, WeightHolder)]
     for holder in reversed(holders):
+        for parameter in holder.fixed_parameters():
+            parameter.requires_grad_(False)
         flags = [parameter.requires_grad for parameter in holder.parameters()]
         if flags:
             holder._trainable = any(flags)

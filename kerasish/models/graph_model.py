@@ -17,6 +17,7 @@ from kerasish.graph.symbolic import Node, SymbolicTensor, is_symbolic, map_neste
 from kerasish.layers.base import Layer
 from kerasish.layers.core import InputLayer
 from kerasish.layers.input_spec import InputSpec
+from kerasish.layers.lora import LoraLinear
 from kerasish.models.model import Model
 from kerasish.models.twin import torch_twin
 
@@ -364,7 +365,7 @@ class GraphModel(Model):
 
 # torch modules that are one functional call on their own parameters. Exact types only: a
 # parametrised or quantised module has a class of its own.
-_OPEN_TORCH = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Identity, nn.ReLU)
+_OPEN_TORCH = (nn.Linear, LoraLinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Identity, nn.ReLU)
 
 
 def _may_open(module: nn.Module) -> bool:

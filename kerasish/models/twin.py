@@ -10,6 +10,7 @@ from torch import fx, nn
 from kerasish import activations
 from kerasish.graph.expand import expand, expanded_graph
 from kerasish.layers.base import Layer
+from kerasish.layers.lora import LowRank
 from kerasish.layers.normalization.biased import BiasedNorm
 from kerasish.modes import evaluating
 from kerasish.variables import Variable
@@ -58,7 +59,7 @@ def _use_torch_functions(graph: fx.Graph) -> None:
 
 def _plain_tree(module: nn.Module) -> nn.Module:
     """The same tree with plain `nn.Module` holders in the place of layers, sharing all tensors."""
-    if isinstance(module, BiasedNorm):
+    if isinstance(module, (BiasedNorm, LowRank)):
         return module.to_torch()
     if not isinstance(module, Layer):
         return module

@@ -77,17 +77,11 @@ MISSING_MODULES = {
     "wrappers": LATER,
 }
 
-LORA = "LoRA and quantisation are functions over a finished model"
 FORMAT_SETTING = "means the channel axis of the image setting, which is Keras's -1 by default there"
 ALWAYS_TORCH = "there is one kind of data set: what torch's DataLoader takes"
 
 # Arguments that Keras has and we do not; all of them are at the end of its lists.
 ABSENT_ARGUMENTS: dict[str, dict[str, str]] = {
-    "layers.Dense": dict.fromkeys(("lora_rank", "lora_alpha", "quantization_config"), LORA),
-    "layers.EinsumDense": dict.fromkeys(
-        ("lora_rank", "lora_alpha", "gptq_unpacked_column_size", "quantization_config"), LORA
-    ),
-    "layers.Embedding": dict.fromkeys(("lora_rank", "lora_alpha", "quantization_config"), LORA),
     **{
         f"{module}.timeseries_dataset_from_array": {"format": ALWAYS_TORCH}
         for module in ("preprocessing", "utils")

@@ -1,0 +1,334 @@
+"""LoRA: a kernel at rest, and the product of two small matrices that learns in its place.
+
+Low-Rank Adaptation (Hu et al., 2021) adds `lora_alpha / rank * A @ B` to a kernel of a trained
+network. B begins as zeros, so the network begins as it was. The large product is never made: x goes
+through A, which leaves `rank` numbers, and those through B.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from kerasish import initializers
+from kerasish.describe import describe
+from kerasish.layers.base import Layer
+from kerasish.layers.checks import positive_int
+from kerasish.layers.weights import KerasWeight
+from kerasish.variables import Variable
+
+
+class LowRank(nn.Module):
+    """What torch's modules become when their layer enables LoRA: A, B and their scale come in."""
+
+    weight: Tensor
+    lora_scale: float
+    a: ClassVar[str] = "lora_kernel_a"
+    b: ClassVar[str] = "lora_kernel_b"
+
+    def b_layout(self) -> dict[str, Any]:
+        """Between torch's layout of B, (out, rank) and as wide as one position, and Keras's."""
+        axes = (..., *[None] * (self.weight.dim() - 2))
+        return {"to_keras": lambda t: t.flatten(1).t(), "from_keras": lambda t: t.t()[axes]}
+
+    def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """A and B in the type that is computed in; they are kept in float32, whatever it is."""
+        return getattr(self, self.a).to(x.dtype), getattr(self, self.b).to(x.dtype)
+
+    def delta(self) -> Tensor:
+        """What is added to the weight, in full."""
+        a, b = getattr(self, self.a), getattr(self, self.b)
+        return (b.flatten(1) @ a.flatten(1)).view(self.weight.shape) * self.lora_scale
+
+    def merged(self) -> Tensor:
+        """The weight with what is added to it."""
+        return (self.weight + self.delta()).to(self.weight.dtype)
+
+    def to_torch(self) -> nn.Module:
+        """The module of torch with the merged weight, sharing the other tensors."""
+        plain = copy.copy(self)
+        plain.__class__ = next(c for c in type(self).__mro__ if c in ADAPTED)
+        plain._parameters = {k: p for k, p in self._parameters.items() if k not in (self.a, self.b)}
+        plain._parameters["weight"] = nn.Parameter(self.merged().detach())
+        del plain.lora_scale
+        return plain
+
+
+class LoraLinear(LowRank, nn.Linear):
+    """`x @ weight.T + bias + lora_scale * (x @ a.T) @ b.T`.
+
+    Shapes:
+        lora_kernel_a: `(rank, in_features)`
+        lora_kernel_b: `(out_features, rank)`
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map the last axis."""
+        a, b = self.pair(input)
+        y = F.linear(input, self.weight, self.bias)
+        return torch.add(y, F.linear(F.linear(input, a), b), alpha=self.lora_scale)
+
+
+class LoraEmbedding(LowRank, nn.Embedding):
+    """`(weight + lora_scale * a @ b)[x]`.
+
+    Shapes:
+        lora_embeddings_a: `(num_embeddings, rank)`
+        lora_embeddings_b: `(rank, embedding_dim)`
+    """
+
+    a, b = "lora_embeddings_a", "lora_embeddings_b"
+
+    def b_layout(self) -> dict[str, Any]:
+        """As Keras has it."""
+        return {}
+
+    def delta(self) -> Tensor:
+        """What is added to the weight, in full."""
+        return getattr(self, self.a) @ getattr(self, self.b) * self.lora_scale
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Look the integers up."""
+        y = F.embedding(input, self.weight)
+        a, b = self.pair(y)
+        return torch.add(y, (F.embedding(input, a) @ b).to(y.dtype), alpha=self.lora_scale)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The way back, `x @ (weight + lora_scale * a @ b).T`: a score for each vector."""
+        a, b = self.pair(x)
+        y = F.linear(x, self.weight.to(x.dtype))
+        return torch.add(y, F.linear(x @ b.t(), a), alpha=self.lora_scale)
+
+
+class LowRankConvolution(LowRank):
+    """A convolution by A, as wide as the kernel, then one by B, a single position wide.
+
+    Shapes:
+        lora_kernel_a: `(rank, in_channels / groups, *window)`
+        lora_kernel_b: `(out_channels, rank, 1, ...)`
+    """
+
+    groups: int
+    bias: Any
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Slide both windows, and add."""
+        a, b = self.pair(input)
+        y = self._conv_forward(input, self.weight, self.bias)  # type: ignore[attr-defined]
+        convolve = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[input.dim()]
+        windows: dict[str, Any] = {
+            key: getattr(self, key) for key in ("stride", "padding", "dilation")
+        }
+        if self.groups == 1:
+            return torch.add(y, convolve(convolve(input, a, **windows), b), alpha=self.lora_scale)
+        # All groups share A: each passes it as a sample of its own, before its own part of B.
+        parts = input.reshape(-1, a.shape[1], *input.shape[2:])
+        low = convolve(parts, a, **windows)
+        low = low.reshape(-1, self.groups * a.shape[0], *low.shape[2:])
+        return torch.add(y, convolve(low, b, groups=self.groups), alpha=self.lora_scale)
+
+
+class LoraConv1d(LowRankConvolution, nn.Conv1d):
+    """For `(batch, channels, steps)`."""
+
+
+class LoraConv2d(LowRankConvolution, nn.Conv2d):
+    """For `(batch, channels, height, width)`."""
+
+
+class LoraConv3d(LowRankConvolution, nn.Conv3d):
+    """For `(batch, channels, depth, height, width)`."""
+
+
+# The torch modules that take LoRA, and what they become: as with torch's parametrisations, the
+# module stays the same object, with its weights and hooks, and changes its class.
+ADAPTED: dict[type, type[LowRank]] = {
+    nn.Linear: LoraLinear,
+    nn.Embedding: LoraEmbedding,
+    nn.Conv1d: LoraConv1d,
+    nn.Conv2d: LoraConv2d,
+    nn.Conv3d: LoraConv3d,
+}
+
+
+class LoraLayer(Layer):
+    """A layer whose kernel can be adapted. A subclass says which weight that is, and who holds it.
+
+    Args:
+        *args: Those of the layer.
+        lora_rank: Enables LoRA when the layer is built. `None` or 0 does not.
+        lora_alpha: The strength: A @ B counts `lora_alpha / lora_rank`. By default `lora_rank`.
+        **kwargs: Those of the layer.
+
+    Raises:
+        ValueError: If the rank is no positive integer, or the strength no number.
+    """
+
+    lora_enabled: bool = False
+
+    def __init__(
+        self,
+        *args: Any,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.lora_rank = positive_int(self, "lora_rank", lora_rank) if lora_rank else None
+        self._lora_alpha = self._strength(lora_alpha, self.lora_rank)
+        if lora_alpha is not None and self.lora_rank is None:
+            warnings.warn(
+                f'{type(self).__name__} "{self.name}": `lora_alpha` has no effect without '
+                "`lora_rank`; give both, or call enable_lora(rank, lora_alpha) later.",
+                stacklevel=3,
+            )
+
+    def adapted(self) -> tuple[Any, KerasWeight]:
+        """The torch module that holds the kernel, or the layer itself; and the kernel."""
+        raise NotImplementedError
+
+    @property
+    def lora_alpha(self) -> float | None:
+        """The strength. Another one may be set at any time; 0 switches the adaptation off."""
+        return self._lora_alpha
+
+    @lora_alpha.setter
+    def lora_alpha(self, value: float | None) -> None:
+        self._lora_alpha = self._strength(value, self.lora_rank)
+        if self.lora_enabled:
+            self.adapted()[0].lora_scale = self._lora_alpha / self.lora_rank
+
+    def _strength(self, lora_alpha: Any, rank: int | None) -> Any:
+        if lora_alpha is None:
+            return rank
+        if isinstance(lora_alpha, bool) or not isinstance(lora_alpha, (int, float)):
+            raise ValueError(
+                f"{type(self).__name__}: `lora_alpha` must be a number, got {describe(lora_alpha)}."
+            )
+        return lora_alpha
+
+    def _finish_build(self) -> None:
+        super()._finish_build()
+        if self.lora_rank is not None:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
+
+    def enable_lora(
+        self,
+        rank: int,
+        lora_alpha: float | None = None,
+        a_initializer: Any = "he_uniform",
+        b_initializer: Any = "zeros",
+    ) -> None:
+        """Put the kernel to rest, and let two matrices of low rank learn what to add to it.
+
+        The layer computes with `kernel + lora_alpha / rank * A @ B`. The kernel stays frozen,
+        whatever thaws the layer; bias, A and B learn as the layer does, from the next `fit` on.
+
+        Shapes:
+            A: in Keras's layout as the kernel, with `rank` for its last axis; float32
+            B: `(rank, last axis of the kernel)`; float32
+
+        Args:
+            rank: How many numbers pass between A and B. Positive, small.
+            lora_alpha: The strength; by default `rank`.
+            a_initializer: Fills A.
+            b_initializer: Fills B. Zeros leave the layer's output as it is at first.
+
+        Raises:
+            ValueError: If the layer is not built, has LoRA already, or has a constraint on the
+                kernel, which could not hold for the sum.
+        """
+        rank = positive_int(self, "rank", rank)
+        strength = self._strength(lora_alpha, rank)
+        place, kernel = self._ready_for_lora()
+        made: list[Any] = [
+            initializers.get(f or "glorot_uniform") for f in (a_initializer, b_initializer)
+        ]
+        if place is not self:
+            place.__class__ = ADAPTED[type(place)]
+        *window, last = kernel.shape
+        for part, shape, make in zip("ab", ((*window, rank), (rank, last)), made, strict=True):
+            values = make(shape, dtype=torch.float32).to(kernel.tensor.device)
+            self._register(place, kernel, part, values)
+        kernel.tensor.requires_grad_(False)
+        self._lora_initializers = made
+        self.lora_enabled, self.lora_rank, self.lora_alpha = True, rank, strength
+
+    def _ready_for_lora(self) -> tuple[Any, KerasWeight]:
+        who = f'{type(self).__name__} "{self.name}".enable_lora'
+        if not self.built:
+            raise ValueError(
+                f"{who} needs a kernel, and the layer is not built yet. Call the layer or build "
+                "it first, or give lora_rank= to its constructor."
+            )
+        if self.lora_enabled:
+            raise ValueError(f"{who} works once, and this layer has rank {self.lora_rank} already.")
+        place, kernel = self.adapted()
+        if kernel.constraint is not None:
+            raise ValueError(
+                f"{who}: the {kernel.name} has a constraint, {describe(kernel.constraint)}, which "
+                "cannot hold for a sum. Make the layer without it."
+            )
+        if place is not self and type(place) not in ADAPTED:
+            raise ValueError(
+                f"{who}: expected torch's own module to hold the {kernel.name}, got "
+                f"{type(place).__name__}. Enable LoRA before anything that replaces modules."
+            )
+        return place, kernel
+
+    def _register(self, place: Any, kernel: KerasWeight, part: str, values: Tensor) -> None:
+        """Make A or B a parameter, in torch's layout where a torch module holds it."""
+        name, learns = f"lora_{kernel.name}_{part}", self._trainable
+        if place is self:
+            path = f"{self.name}/{name}"
+            values = Variable.of(values, name, path=path, trainable=learns, is_parameter=True)
+        else:
+            layout = _layouts(place, kernel)[part].get("from_keras", torch.clone)
+            values = nn.Parameter(layout(values).contiguous(), learns)
+        place.register_parameter(name, values)
+
+    def lora_weights(self) -> list[KerasWeight]:
+        """A and B once LoRA is enabled; a subclass's `own_weights` ends with them."""
+        if not self.lora_enabled:
+            return []
+        place, kernel = self.adapted()
+        layouts, names = _layouts(place, kernel), {p: f"lora_{kernel.name}_{p}" for p in "ab"}
+        return [
+            KerasWeight(
+                names[part],
+                place._parameters[names[part]],
+                initializer,
+                kernel.regularizer,
+                **layouts[part],
+            )
+            for part, initializer in zip("ab", self._lora_initializers, strict=True)
+        ]
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again, LoRA's among them once it is enabled."""
+        config = super().get_config()
+        if self.lora_enabled:
+            config.update(lora_rank=self.lora_rank, lora_alpha=self.lora_alpha)
+        return config
+
+    def fixed_parameters(self) -> list[nn.Parameter]:
+        """The kernel, once LoRA is enabled."""
+        return [self.adapted()[1].tensor] if self.lora_enabled else []  # type: ignore[list-item]
+
+    def _weight_named(self, name: str) -> Tensor | None:
+        if self.lora_enabled:
+            place, kernel = self.adapted()
+            if name == kernel.name:
+                return kernel.to_keras(place.merged())
+        return super()._weight_named(name)
+
+
+def _layouts(place: Any, kernel: KerasWeight) -> dict[str, dict[str, Any]]:
+    """How A and B lie in torch: A as the kernel does, B as the module wants it."""
+    as_kernel = {"to_keras": kernel.to_keras, "from_keras": kernel.from_keras}
+    return {"a": as_kernel, "b": place.b_layout() if isinstance(place, LowRank) else {}}
