@@ -16,6 +16,7 @@ from kerasish.layers.foreign import unique_for
 from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
 from kerasish.models import bundle, freezing, rates, saving
+from kerasish.models.eject import eject as write_script
 from kerasish.models.summary import model_html, print_summary
 from kerasish.training.trainer import Trainer
 
@@ -313,6 +314,45 @@ class Model(Trainer, Layer):
             f'"{self.name}" is an nn.Module of its own code; only models with a graph (Sequential, '
             "functional) have a twin. Use it as it is."
         )
+
+    def eject(
+        self,
+        path: str | Path,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """Write the model and its training as a short script of plain PyTorch.
+
+        `python train.py` then does what `fit` would do now with the same arguments, after
+        `kerasish.utils.set_random_seed(seed)`: the same orders of rows, the same losses. The
+        present weights go to `train_weights.pt` beside the script, the data to `train_data.pt`;
+        without data, the script has a `load_data()` to fill in.
+
+        Args:
+            path: The script, such as `train.py`.
+            x: Inputs in memory, as for `fit`.
+            y: Targets in memory, as for `fit`.
+            batch_size: Rows in a batch, 32 by default.
+            epochs: How many passes to make.
+            validation_split: The share of rows, from the end, to evaluate on after each epoch.
+            validation_data: `(x, y)` to evaluate on after each epoch.
+            shuffle: Whether to draw a new order each epoch.
+            seed: What the script seeds its random numbers with.
+
+        Raises:
+            RuntimeError: If the model is not compiled.
+            ValueError: If something cannot be written plainly; no file is written then, and the
+                message says which part and what to do.
+        """
+        data = x, y, batch_size, epochs, validation_split, validation_data
+        write_script(self, path, *data, shuffle, seed)
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""

@@ -1,0 +1,313 @@
+"""The text of the script: constants, network, data, measures and the training loop."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+from kerasish.data.arrays import leaves
+from kerasish.models.eject.data import Data
+from kerasish.models.eject.formulas import loss_text, metric_text
+from kerasish.models.eject.network import Network
+from kerasish.models.eject.refusal import refusal
+from kerasish.models.eject.updates import Update
+from kerasish.regularizers import L1, L1L2, L2
+
+_WIDTH = 100
+_HALVES = {"bfloat16-mixed": "bfloat16", "float16-mixed": "float16"}
+
+
+@dataclass
+class Run:
+    """What a run is made of.
+
+    Attributes:
+        model: The compiled model.
+        objective: Its losses and metrics, resolved.
+        network: Its network, written.
+        update: Its optimizer, written.
+        data: The rows and how they are loaded.
+        stem: The name of the script without its ending.
+        epochs, batch_size, shuffle, seed: As for `eject`.
+    """
+
+    model: Any
+    objective: Any
+    network: Network
+    update: Update
+    data: Data
+    stem: str
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    seed: int
+
+
+def script(run: Run) -> str:
+    """The whole text."""
+    parts = [
+        _constants(run),
+        *(["\n".join(run.update.classes)] if run.update.classes else []),
+        run.network.source.rstrip(),
+        "\n".join(run.data.loader(run.stem)),
+        *("\n".join(function) for function in run.update.functions),
+        "\n".join(_measure(run)),
+        "\n".join(_add()),
+        *(["\n".join(_order(run))] if run.shuffle else []),
+        *(["\n".join(_evaluate(run))] if run.data.validation else []),
+        "\n".join(_train(run)),
+        'if __name__ == "__main__":\n    train()',
+    ]
+    body = "\n\n\n".join(parts)
+    return f"{_head(run, body)}\n\n{body}\n"
+
+
+def _head(run: Run, body: str) -> str:
+    files = [f"{run.stem}_weights.pt", *([f"{run.stem}_data.pt"] if run.data.tensors else [])]
+    told = textwrap.fill(
+        f"kerasish wrote this with model.eject. It needs torch, and {' and '.join(files)} beside "
+        f"it; `python {run.stem}.py` repeats what model.fit would do, number by number.",
+        _WIDTH - 4,
+    )
+    imports = [
+        *(["import math"] if "math." in body else []),
+        "from pathlib import Path",
+        "",
+        "import torch",
+        *(["import torch.nn.functional as F"] if "F." in body else []),
+        "from torch import nn",
+    ]
+    return "\n".join(
+        [f'"""Trains "{run.model.name}" in plain PyTorch.', "", told, '"""', "", *imports]
+    )
+
+
+def _constants(run: Run) -> str:
+    device = str(run.model._recipe.device)
+    device = {"gpu": "cuda"}.get(device, device)
+    auto = '"cuda" if torch.cuda.is_available() else "cpu"'
+    accumulate = run.model._recipe.accumulate_steps
+    return "\n".join(
+        [
+            f"SEED = {run.seed}",
+            f"EPOCHS = {run.epochs}",
+            f"BATCH_SIZE = {run.batch_size}",
+            *([f"ACCUMULATE = {accumulate}  # batches for each update"] if accumulate > 1 else []),
+            f"DEVICE = {auto if device == 'auto' else repr(device).replace(chr(39), chr(34))}",
+            "HERE = Path(__file__).parent",
+        ]
+    )
+
+
+def _call_of(run: Run) -> tuple[str, str]:
+    """How batches are handed over: the arguments of `measure`, and of the network."""
+    return ", ".join([*run.network.inputs, *run.data.target_names]), ", ".join(run.network.inputs)
+
+
+def _measure(run: Run) -> list[str]:
+    """The function that computes a batch's loss and metrics."""
+    arguments, inputs = _call_of(run)
+    outputs = run.objective.outputs
+    names = ["y_pred"] if len(outputs) == 1 else [f"{_word(o.name)}_pred" for o in outputs]
+    lines = [
+        f"def measure(model, {arguments}):",
+        '    """The loss of a batch, and what is logged beside it: means over its rows."""',
+    ]
+    half = _HALVES.get(run.model._recipe.precision)
+    call = f"{', '.join(names)} = model({inputs})"
+    if half:
+        lines += [f"    with torch.autocast(DEVICE, dtype=torch.{half}):", f"        {call}"]
+        lines += [f"    {name} = {name}.float()" for name in names]
+    else:
+        lines.append(f"    {call}")
+    ranks = [len(tensor.shape) for tensor in run.model.outputs]
+    parts: dict[str, str] = {}
+    terms = []
+    for output, p, y, rank, scores in zip(
+        outputs, names, run.data.targets_by_output, ranks, run.network.scores, strict=True
+    ):
+        if output.loss is None:
+            continue
+        text = loss_text(output.loss, p, y, rank, scores)
+        if len([o for o in outputs if o.loss is not None]) > 1:
+            name = f"{_word(output.name)}_loss"
+            lines.append(f"    {name} = {text}")
+            parts[output.loss_mean.name] = name
+            text = name
+        terms.append(text if output.weight == 1 else f"{output.weight:.12g} * {text}")
+    if not terms:
+        raise refusal("A model without a loss", "Compile with one.")
+    lines.append(f"    loss = {' + '.join(terms)}")
+    lines += [f"    loss = loss + {term}" for term in _penalties(run)]
+    logged = {"loss": "loss", **parts, **_metrics(run, names, ranks)}
+    lines.append("    return {")
+    lines += [f'        "{key}": {value},' for key, value in logged.items()]
+    return [*lines, "    }"]
+
+
+def _metrics(run: Run, names: list[str], ranks: list[int]) -> dict[str, str]:
+    outputs = run.objective.outputs
+    places = {id(m): i for i, o in enumerate(outputs) for m in (*o.metrics, *o.weighted_metrics)}
+    found = {}
+    for key, metric in run.objective.logged:
+        if id(metric) in places:
+            i = places[id(metric)]
+            y = run.data.targets_by_output[i]
+            found[key] = metric_text(metric, names[i], y, ranks[i], run.network.scores[i])
+    return found
+
+
+def _penalties(run: Run) -> list[str]:
+    """The terms that regularizers add to the loss."""
+    terms = []
+    for weight in run.model.keras_weights():
+        penalty = weight.regularizer
+        if penalty is None or not weight.trainable:
+            continue
+        name = run.network.names.get(id(weight.tensor))
+        if type(penalty) not in (L1, L2, L1L2) or len(weight.tensors) > 1 or name is None:
+            raise refusal(f"The penalty {type(penalty).__name__}", "Use L1, L2 or L1L2.")
+        l1, l2 = getattr(penalty, "l1", 0.0), getattr(penalty, "l2", 0.0)
+        terms += [f"{l1} * model.{name}.abs().sum()"] if l1 else []
+        terms += [f"{l2} * model.{name}.square().sum()"] if l2 else []
+    return terms
+
+
+def _add() -> list[str]:
+    return [
+        "def add(totals, logs, num_rows):",
+        '    """Add a batch\'s means to the sums; a short last batch counts for its rows only."""',
+        "    for name, value in logs.items():",
+        "        totals[name] = totals.get(name, 0.0) + value.detach() * num_rows",
+    ]
+
+
+def _order(run: Run) -> list[str]:
+    return [
+        "def shuffled(num_rows, seed, epoch):",
+        '    """The order of rows in an epoch, a function of the seed and the epoch alone."""',
+        "    # SplitMix64 stirs the two into one seed: near epochs get unrelated orders.",
+        "    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % 2**64",
+        "    mixed = ((mixed ^ (mixed >> 30)) * 0x94D049BB133111EB) % 2**64",
+        "    mixed = (mixed ^ (mixed >> 31)) % 2**63",
+        "    return torch.randperm(num_rows, generator=torch.Generator().manual_seed(mixed))",
+    ]
+
+
+def _columns(run: Run) -> list[str]:
+    return [*run.network.inputs, *run.data.target_names]
+
+
+def _evaluate(run: Run) -> list[str]:
+    columns = _columns(run)
+    picked = ", ".join(f"{name}[rows]" for name in columns)
+    return [
+        "@torch.no_grad()",
+        f"def evaluate(model, {', '.join(columns)}):",
+        "    model.eval()",
+        "    totals = {}",
+        f"    for rows in torch.arange(len({columns[0]})).split(BATCH_SIZE):",
+        f"        add(totals, measure(model, {picked}), len(rows))",
+        '    return {f"val_{name}": float(total) / '
+        f"len({columns[0]}) for name, total in totals.items()}}",
+    ]
+
+
+def _train(run: Run) -> list[str]:
+    columns, recipe = _columns(run), run.model._recipe
+    first = columns[0]
+    names = ", ".join(columns)
+    lines = [
+        "def train():",
+        '    """Repeat the run. Returns the model, and the logs of each epoch."""',
+    ]
+    lines += [f"    {names} = (column.to(DEVICE) for column in load_data())"]
+    if run.data.validation:
+        lines.append("    validation = [column.to(DEVICE) for column in load_validation_data()]")
+    lines += [
+        "    model = Network().to(DEVICE)",
+        f'    model.load_state_dict(torch.load(HERE / "{run.stem}_weights.pt", weights_only=True))',
+        *(f"    {line}" for line in run.update.constructor),
+    ]
+    if recipe.precision == "float16-mixed":
+        lines.append("    scaler = torch.amp.GradScaler(DEVICE)")
+    lines += ["", "    torch.manual_seed(SEED)"]
+    if run.shuffle:
+        lines.append("    order_seed = int(torch.randint(2**31, ()))")
+        order = f"shuffled(len({first}), order_seed, epoch)"
+    else:
+        lines.append("    torch.randint(2**31, ())  # fit draws this for an order of rows")
+        order = f"torch.arange(len({first}))"
+    lines += ["    step = 0"] if run.update.counts else []
+    lines += ["    history = []", "    for epoch in range(EPOCHS):", "        model.train()"]
+    lines += ["        totals = {}", *(f"        {line}" for line in _epoch(run, order))]
+    lines += [
+        f"        logs = {{name: float(total) / len({first}) for name, total in totals.items()}}",
+        *(["        logs |= evaluate(model, *validation)"] if run.data.validation else []),
+        "        history.append(logs)",
+        '        told = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())',
+        '        print(f"epoch {epoch + 1}/{EPOCHS}  {told}")',
+    ]
+    return [*lines, "    model.eval()", "    return model, history"]
+
+
+def _epoch(run: Run, order: str) -> list[str]:
+    """The loop over batches, unindented."""
+    picked = ", ".join(f"{name}[rows]" for name in _columns(run))
+    measure = f"    logs = measure(model, {picked})"
+    if run.model._recipe.accumulate_steps > 1:
+        return _gathering_epoch(run, order, measure)
+    return [
+        f"for rows in {order}.split(BATCH_SIZE):",
+        measure,
+        "    optimizer.zero_grad()",
+        f"    {_scaled(run, 'logs[' + chr(34) + 'loss' + chr(34) + ']')}.backward()",
+        *(f"    {line}" for line in _update_lines(run)),
+        "    add(totals, logs, len(rows))",
+    ]
+
+
+def _gathering_epoch(run: Run, order: str, measure: str) -> list[str]:
+    return [
+        f"batches = {order}.split(BATCH_SIZE)",
+        "waiting = 0  # rows whose gradients wait for the update",
+        "for number, rows in enumerate(batches, 1):",
+        measure,
+        "    # A sum over rows, divided below: batches count as they would in one big batch.",
+        f"    {_scaled(run, '(logs[' + chr(34) + 'loss' + chr(34) + '] * len(rows))')}.backward()",
+        "    waiting += len(rows)",
+        "    if number % ACCUMULATE == 0 or number == len(batches):",
+        *(f"        {line}" for line in _update_lines(run)),
+        "        optimizer.zero_grad()",
+        "        waiting = 0",
+        "    add(totals, logs, len(rows))",
+    ]
+
+
+def _scaled(run: Run, loss: str) -> str:
+    return f"scaler.scale({loss})" if run.model._recipe.precision == "float16-mixed" else loss
+
+
+def _update_lines(run: Run) -> list[str]:
+    recipe = run.model._recipe
+    divide = [
+        "for p in model.parameters():",
+        "    if p.grad is not None:",
+        "        p.grad.mul_(1.0 / waiting)",
+    ]
+    has_scaler = recipe.precision == "float16-mixed"
+    lines = ["scaler.unscale_(optimizer)"] if has_scaler else []
+    lines += divide if recipe.accumulate_steps > 1 else []
+    lines += run.update.lines
+    lines += ["scaler.step(optimizer)", "scaler.update()"] if has_scaler else ["optimizer.step()"]
+    return [*lines, *(["step += 1"] if run.update.counts else [])]
+
+
+def _word(name: str) -> str:
+    return name if name.isidentifier() else "".join(c if c.isalnum() else "_" for c in name)
+
+
+def count_outputs(structure: Any) -> int:
+    """How many tensors a structure of outputs has."""
+    return len(list(leaves(structure)))
