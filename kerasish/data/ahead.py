@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
+import torch
+
 Item = TypeVar("Item")
 
 # Seconds that a thread is given to finish the item it is at. One that waits for the disk or the
@@ -25,14 +27,15 @@ class Ahead(Iterator[Item], Generic[Item]):
     Args:
         items: An iterator that may run in another thread.
         count: How many items wait at most.
+        cores: How many threads a kernel of torch may use there; by default, as many as elsewhere.
 
     Example:
         >>> list(Ahead(iter("abc")))
         ['a', 'b', 'c']
     """
 
-    def __init__(self, items: Iterator[Item], count: int = 2) -> None:
-        self._work = _Work(items, count)
+    def __init__(self, items: Iterator[Item], count: int = 2, *, cores: int | None = None) -> None:
+        self._work = _Work(items, count, cores)
 
     def __next__(self) -> Item:
         return self._work.take()
@@ -74,9 +77,10 @@ def settle() -> None:
 class _Work:
     """What the thread and the one who takes its items share."""
 
-    def __init__(self, items: Iterator[Any], count: int) -> None:
+    def __init__(self, items: Iterator[Any], count: int, cores: int | None) -> None:
         self.items: Iterator[Any] | None = items
-        self.count = count
+        self.count, self.cores = count, cores
+        self.has_cores = threading.Event()
         self.ready: deque[Any] = deque()
         self.changed = threading.Condition()
         self.error: BaseException | None = None
@@ -90,11 +94,19 @@ class _Work:
             target=run, args=(self.work,), daemon=True, name="kerasish-ahead"
         )
         _running[self.thread] = self
+        before = torch.get_num_threads()
         self.thread.start()
+        if self.cores is not None:
+            # The number that a thread sets is also that of threads that torch starts later.
+            self.has_cores.wait()
+            torch.set_num_threads(before)
 
     def work(self) -> None:
         try:
             assert self.items is not None
+            if self.cores is not None:
+                torch.set_num_threads(self.cores)
+                self.has_cores.set()
             for item in self.items:
                 with self.changed:
                     self.ready.append(item)

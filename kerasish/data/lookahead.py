@@ -77,7 +77,8 @@ class Lookahead:
                 return
 
     def _ahead(self, items: Iterator[Any]) -> Iterator[Batch]:
-        running = self._running = Ahead(self._begin(items))
+        # With one core, as a loader's worker has: kernels of two threads would wait for each other.
+        running = self._running = Ahead(self._begin(items), cores=1)
         self._before_end = {}
         try:
             for _, moved, copied in running:

@@ -134,6 +134,17 @@ def test_waiting_can_be_interrupted():
     assert done.stdout == b"1\n", done.stderr
 
 
+def test_kernels_may_have_fewer_cores_in_the_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert list(Ahead((torch.get_num_threads() for _ in range(2)), cores=1)) == [1, 1]
+        assert list(Ahead(torch.get_num_threads() for _ in range(1))) == [3]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_settings_of_the_caller_hold_in_the_thread():
     with np.errstate(divide="ignore"):
         assert list(Ahead(iter([0]))) == [0]
