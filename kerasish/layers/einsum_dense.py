@@ -57,6 +57,7 @@ class EinsumDense(LoraLayer):
         torch.Size([2, 3, 4])
     """
 
+    kernel: Variable
     bias: Variable | None
     lora_scale: float
 
@@ -111,7 +112,7 @@ class EinsumDense(LoraLayer):
         """Find the kernel's and the bias's shape from the equation."""
         sizes = self._sizes(input_shape)
         kernel_shape = [self._known(label, sizes) for label in self._kernel]
-        self.kernel = self.add_weight(kernel_shape, "zeros", name="kernel")  # type: ignore[misc]
+        self.kernel = self.add_weight(kernel_shape, "zeros", name="kernel")
         if not self.bias_axes:
             self.register_parameter("bias", None)
             return
@@ -178,18 +179,12 @@ class EinsumDense(LoraLayer):
     def adapted(self) -> tuple[Any, KerasWeight]:
         """The layer itself and its kernel."""
         rules = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
-        return self, KerasWeight("kernel", self._parameters["kernel"], *rules)  # type: ignore[arg-type]
+        return self, KerasWeight("kernel", self.kernel, *rules)
 
-    @property
-    def kernel(self) -> Tensor:
-        """The kernel; with LoRA, the one that the layer computes with."""
-        if "kernel" not in self._parameters:
-            raise AttributeError(f'EinsumDense "{self.name}" has no kernel before it is built.')
-        kernel: Any = self._parameters["kernel"]
-        if not self.lora_enabled:
-            return kernel
+    def merged(self) -> Tensor:
+        """The kernel with what LoRA adds. `kernel` itself is the parameter, as it was."""
         delta = self.lora_kernel_a @ self.lora_kernel_b * self.lora_scale
-        return (kernel + delta).to(kernel.dtype)
+        return (self.kernel + delta).to(self.kernel.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Sum, add the bias, apply the activation."""
@@ -202,7 +197,7 @@ class EinsumDense(LoraLayer):
 
     def _adapted_sum(self, x: Tensor) -> Tensor:
         """The sum with the kernel, and that with A and B, through an axis as long as the rank."""
-        y = torch.einsum(self.equation, x, self._parameters["kernel"])
+        y = torch.einsum(self.equation, x, self.kernel)
         a, b = self.lora_kernel_a.to(x.dtype), self.lora_kernel_b.to(x.dtype)
         rank = next(label for label in ascii_letters if label not in self.equation)
         head, last = self._kernel[:-1], self._kernel[-1]

@@ -320,12 +320,15 @@ class LoraLayer(Layer):
         """The kernel, once LoRA is enabled."""
         return [self.adapted()[1].tensor] if self.lora_enabled else []  # type: ignore[list-item]
 
+    def merged_kernel(self) -> Tensor:
+        """The kernel that the layer computes with, in Keras's layout, with its history."""
+        place, kernel = self.adapted()
+        return kernel.to_keras(place.merged() if self.lora_enabled else kernel.tensor)
+
     def _weight_named(self, name: str) -> Tensor | None:
-        if self.lora_enabled:
-            place, kernel = self.adapted()
-            if name == kernel.name:
-                return kernel.to_keras(place.merged())
-        return super()._weight_named(name)
+        # In Keras, too, the layer's attribute is the sum, and `weights` holds the kernel at rest.
+        is_kernel = self.lora_enabled and name == self.adapted()[1].name
+        return self.merged_kernel() if is_kernel else super()._weight_named(name)
 
 
 def _layouts(place: Any, kernel: KerasWeight) -> dict[str, dict[str, Any]]:
