@@ -63,7 +63,7 @@ class FrozenCache:
         self._prefix: Prefix | None = None
         self._state: Any = None
         self._rows: Reader | None = None
-        self._unsure_since: float | None = None
+        self._doubt: tuple[float, Any] | None = None  # since when, and a row
 
     def refresh(self, uses: int) -> None:
         """Make features, or give them up, where freezing, weights or hooks have changed.
@@ -91,13 +91,10 @@ class FrozenCache:
 
     def _hint(self) -> None:
         """Say, once an epoch has shown that it takes long, what would save the time."""
-        since, self._unsure_since = self._unsure_since, None
-        if since is None or perf_counter() - since < _LONG or not (self.speak and self.training):
+        doubt, self._doubt = self._doubt, None
+        if doubt is None or perf_counter() - doubt[0] < _LONG:
             return
-        with _random_numbers_kept():
-            position = self.passes.position(0)
-            prefix = self._split()
-            self._go_on(self._raw, None, position)
+        prefix = self._split(doubt[1])
         if prefix is not None:
             say(
                 f"fit: '{prefix.end}' and what comes before it are frozen, and run anew in each "
@@ -150,7 +147,9 @@ class FrozenCache:
         if rows.is_fixed is False:
             return "its data are drawn anew in each epoch, as augmentation is"
         if rows.is_fixed is None and self.wanted == "auto":
-            self._unsure_since = perf_counter()
+            if self.speak and self.training and feed._peeked is not None:
+                # Read already: to read more could change what is drawn for it.
+                self._doubt = perf_counter(), map_leaves(lambda t: t[:1], feed.peek()[0])
             return "nobody knows whether its data are the same in every epoch"
         return None
 
@@ -173,7 +172,7 @@ class FrozenCache:
 
     def _collected(self, uses: int) -> tuple[Collector, list[torch.Tensor]] | str:
         """What made features, and columns of them; or why there are none."""
-        prefix = self._split()
+        prefix = self._split(self._raw.peek()[0])
         if prefix is None:
             return "no frozen part without randomness comes first in the model"
         assert self._rows is not None
@@ -203,17 +202,17 @@ class FrozenCache:
         self.passes.feed, self.passes.rest = feed, rest
         self.passes.resume(position)
 
-    def _split(self) -> Prefix | None:
+    def _split(self, x: Any) -> Prefix | None:
         plan = self.plan
         is_short = plan.is_plain and not has_hooks(plan.model.modules())
         opens = getattr(plan.model, "opens", None) if is_short else None
         mode = plan.model.training
-        x = arranged(plan, map_leaves(lambda t: t[:1], self._raw.peek()[0]))
+        first = arranged(plan, map_leaves(lambda t: t[:1], x))[0]
         if self.training:
-            return split(plan.model, x[0], opens)
+            return split(plan.model, first, opens)
         plan.model.eval()
         try:
-            return split(plan.model, x[0], opens)
+            return split(plan.model, first, opens)
         finally:
             plan.model.train(mode)
 

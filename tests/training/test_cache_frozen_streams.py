@@ -424,14 +424,14 @@ def test_a_data_set_may_say_that_it_stays_as_it_is(said):
 def test_fit_says_what_a_promise_would_save(said, monkeypatch):
     monkeypatch.setattr(cache, "_LONG", 0)
 
-    fitted(FOREIGN["loader of a data set"], "auto", verbose=2)
+    def make():
+        return DrawsByItself(*arrays())
+
+    got = fitted(make, "auto", verbose=2)
 
     assert len(said) == 1
     assert "cache_frozen=True saves this" in said[0]
-    assert_same_bits(
-        fitted(FOREIGN["loader of a data set"], "auto", verbose=2),
-        fitted(FOREIGN["loader of a data set"], False),
-    )
+    assert_same_bits(got, fitted(make, False))  # nothing more was read for it
 
 
 # Images of a folder
