@@ -542,7 +542,7 @@ def test_features_of_a_frozen_part_end_before_it():
         stack = [
             Input((3, 8, 8)),
             layers.Conv2D(8, 3, name="a"),
-            layers.Conv2D(4, 3, lora_rank=2),
+            layers.Conv2D(4, 3, lora_rank=2, name="c"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(3, lora_rank=2, name="b"),
         ]
