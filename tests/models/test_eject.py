@@ -1,12 +1,15 @@
 """`eject()`: scripts run in a process without kerasish, and tell the losses that `fit` tells."""
 
+import importlib.util
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from kerasish import Input, Model, Sequential, layers, optimizers, regularizers, schedules, utils
 
@@ -20,7 +23,11 @@ folder = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(folder))
 import torch
 torch.set_num_threads(1)
-runs = {p.stem: importlib.import_module(p.stem).train()[1] for p in sorted(folder.glob("*.py"))}
+runs = {}
+for script in sorted(folder.glob("*.py")):
+    network, runs[script.stem] = importlib.import_module(script.stem).train()
+    learned = [p.detach() for p in network.parameters() if p.requires_grad]
+    torch.save(learned, folder / f"{script.stem}_trained.pt")
 (folder / "runs.json").write_text(json.dumps(runs))
 """
 
@@ -179,6 +186,38 @@ def half():
     return model, {"x": rows_of(40, 6), "y": rows_of(40, 2)}
 
 
+class Block(torch.nn.Module):
+    """Somebody's own module, with a container of torch's in it."""
+
+    def __init__(self, size):
+        super().__init__()
+        norm = torch.nn.BatchNorm1d
+        self.main = torch.nn.Linear(size, size)
+        self.norm = norm(size)
+        self.shortcut = torch.nn.Sequential(torch.nn.Linear(size, size), norm(size))
+
+    def forward(self, x):
+        y = torch.relu(self.norm(self.main(x)))
+        y = y + self.shortcut(x)
+        return torch.nn.functional.dropout(y, 0.3, training=self.training)
+
+
+def transferred():
+    """A frozen network of somebody's own under a new head."""
+    base = Sequential([Input((6,)), Block(6), Block(6), layers.Dropout(0.5)], name="base")
+    model = Sequential([Input((6,)), base, layers.Dense(4, activation="relu"), layers.Dense(2)])
+    base.trainable = False
+    model.compile("sgd", "mse")
+    return model, {"x": rows_of(50, 6), "y": rows_of(50, 2), "validation_split": 0.5}
+
+
+def owned():
+    """The same network, learning."""
+    model = Sequential([Input((6,)), Block(6), layers.Dense(2)])
+    model.compile("adam", "mse")
+    return model, {"x": rows_of(50, 6), "y": rows_of(50, 2), "validation_split": 0.5}
+
+
 MAKERS = [
     digits,
     convolutional,
@@ -190,7 +229,13 @@ MAKERS = [
     tuned,
     attentive,
     half,
+    transferred,
+    owned,
 ]
+
+
+def learned(model):
+    return [p.detach().clone() for p in model.parameters() if p.requires_grad]
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +248,8 @@ def runs(tmp_path_factory):
         model, data = make()
         model.eject(folder / f"{make.__name__}.py", epochs=EPOCHS, seed=3, **data)
         utils.set_random_seed(3)
-        logged[make.__name__] = model.fit(epochs=EPOCHS, verbose=0, **data).history
+        history = model.fit(epochs=EPOCHS, verbose=0, **data).history
+        logged[make.__name__] = history, learned(model)
     runner = folder / "runner.txt"
     runner.write_text(RUNNER)
     done = subprocess.run(
@@ -216,10 +262,192 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("make", MAKERS)
 def test_the_script_tells_the_losses_that_fit_tells(runs, make):
     logged, ejected, _ = runs
-    want = logged[make.__name__]
+    want, _ = logged[make.__name__]
     got = ejected[make.__name__]
 
     assert list(got[0]) == list(want)
     for name, values in want.items():
         assert [epoch[name] for epoch in got] == pytest.approx(values, rel=1e-5, abs=1e-7)
     assert len({epoch["loss"] for epoch in got}) == EPOCHS
+
+
+def in_order(parameters):
+    """Parameters in an order that does not depend on their names."""
+    return sorted(parameters, key=lambda p: (tuple(p.shape), float(p.sum())))
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_script_ends_with_the_weights_that_fit_ends_with(runs, make):
+    logged, _, folder = runs
+    trained = torch.load(folder / f"{make.__name__}_trained.pt", weights_only=True)
+
+    want, got = in_order(logged[make.__name__][1]), in_order(trained)
+
+    assert len(want) == len(got) > 0
+    for a, b in zip(want, got, strict=True):
+        # A key's bias has no gradient but what rounding leaves, which Nadam makes steps of.
+        assert_close(a, b, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_script_reads_well(runs, make):
+    text = (runs[2] / f"{make.__name__}.py").read_text()
+
+    assert max(map(len, text.splitlines())) <= 100
+    assert "import kerasish" not in text
+    assert len(text.splitlines()) < 190
+
+
+# Without data
+
+
+def test_without_data_the_script_says_where_to_put_it(tmp_path):
+    model, data = digits()
+    model.eject(tmp_path / "train.py", epochs=2)
+    script = load(tmp_path / "train.py")
+
+    assert "x: float32, (rows, 8, 8)" in script.load_data.__doc__
+    assert "y: int64, (rows)" in script.load_data.__doc__
+    with pytest.raises(NotImplementedError, match=r"Load your data in load_data\(\)"):
+        script.train()
+    script.load_data = lambda: (torch.tensor(data["x"]), torch.tensor(data["y"]))
+    utils.set_random_seed(0)
+    want = model.fit(data["x"], data["y"], epochs=2, verbose=0).history
+    assert [logs["loss"] for logs in script.train()[1]] == pytest.approx(want["loss"], rel=1e-5)
+    assert sorted(path.name for path in tmp_path.glob("*.p*")) == ["train.py", "train_weights.pt"]
+
+
+def load(path):
+    """A script as a module, in this process."""
+    spec = importlib.util.spec_from_file_location("ejected_here", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_targets_that_decide_the_loss_must_be_given(tmp_path):
+    model, _ = attentive()
+
+    with pytest.raises(ValueError, match="Pass x and y"):
+        model.eject(tmp_path / "train.py")
+
+
+# What stays as it was
+
+
+def test_ejecting_changes_neither_the_model_nor_the_random_numbers(tmp_path):
+    model, data = convolutional()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    state, was_training = torch.get_rng_state(), model.training
+
+    model.eject(tmp_path / "train.py", **data)
+
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training == was_training
+    assert model._objective is None
+    assert model.optimizer.torch is None
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+# What cannot be written
+
+
+def dense(**options):
+    model = Sequential([Input((4,)), layers.Dense(2)])
+    model.compile(**{"optimizer": "sgd", "loss": "mse"} | options)
+    return model
+
+
+def of(*parts):
+    model = Sequential([Input((4,)), *parts, layers.Dense(2)])
+    model.compile("sgd", "mse")
+    return model
+
+
+class OwnStep(Model):
+    def train_step(self, data):
+        return {}
+
+
+def own_step():
+    x = Input((4,))
+    model = OwnStep(x, layers.Dense(2)(x))
+    model.compile("sgd", "mse")
+    return model
+
+
+class Penalising(layers.Layer):
+    def call(self, x):
+        self.add_loss(x.square().mean())
+        return x
+
+
+REFUSED = {
+    "train_step of OwnStep": own_step,
+    'GaussianNoise "noisy" does in training': lambda: of(layers.GaussianNoise(0.1, name="noisy")),
+    'Dropout "seeded" does in training': lambda: of(layers.Dropout(0.5, seed=1, name="seeded")),
+    'Penalising "own" adds to the loss': lambda: of(Penalising(name="own")),
+    "constraint NonNeg": lambda: of(layers.Dense(2, kernel_constraint="non_neg")),
+    'activity_regularizer of "act"': lambda: of(
+        layers.Dense(2, activity_regularizer="l2", name="act")
+    ),
+    "penalty OrthogonalRegularizer": lambda: of(
+        layers.Dense(2, kernel_regularizer="orthogonal_regularizer")
+    ),
+    "optimizer LionAlgorithm": lambda: dense(optimizer="lion"),
+    "`use_ema`": lambda: dense(optimizer=optimizers.SGD(use_ema=True)),
+    "metric 'AUC'": lambda: dense(metrics=["AUC"]),
+    "loss LossFunctionWrapper": lambda: dense(loss=lambda y, p: (y - p).abs().mean(-1)),
+    "jit_compile": lambda: dense(jit_compile=True),
+    "learning rate": lambda: dense(optimizer=optimizers.SGD(lambda: 0.1)),
+}
+
+
+@pytest.mark.parametrize("part", REFUSED)
+def test_what_cannot_be_written_is_named_and_nothing_is_left_behind(part, tmp_path):
+    model = REFUSED[part]()
+
+    with pytest.raises(ValueError, match="^eject: .*" + re.escape(part)):
+        model.eject(tmp_path / "train.py", rows_of(8, 4), rows_of(8, *model.output_shape[1:]))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_that_cannot_be_written_is_refused(tmp_path):
+    loader = torch.utils.data.DataLoader([(torch.ones(4), torch.ones(2))] * 4)
+
+    with pytest.raises(ValueError, match=r"eject: Data that comes as .*load_data"):
+        dense().eject(tmp_path / "train.py", loader)
+
+
+def test_a_run_that_would_go_on_is_refused(tmp_path):
+    model = dense()
+    model.fit(rows_of(8, 4), rows_of(8, 2), verbose=0)
+
+    with pytest.raises(ValueError, match="Compile the model again"):
+        model.eject(tmp_path / "train.py")
+    model.compile("sgd", "mse")
+    model.eject(tmp_path / "train.py")
+
+    assert (tmp_path / "train.py").exists()
+
+
+def test_a_model_must_be_compiled_and_have_a_graph(tmp_path):
+    with pytest.raises(RuntimeError, match="must be compiled"):
+        Sequential([Input((4,)), layers.Dense(2)]).eject(tmp_path / "train.py")
+    model = Model(torch.nn.Linear(4, 2))
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="code of ModuleModel"):
+        model.eject(tmp_path / "train.py")
+
+
+def test_a_failure_leaves_an_older_script_whole(tmp_path):
+    path = tmp_path / "train.py"
+    dense().eject(path)
+    before = path.read_bytes()
+
+    with pytest.raises(ValueError, match="eject"):
+        dense(optimizer="lion").eject(path)
+
+    assert path.read_bytes() == before

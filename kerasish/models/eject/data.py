@@ -20,7 +20,6 @@ class Data:
         shapes: Shape and type of a row of each column, for a script without data.
         tensors: The columns, `None` for a script whose user fills them in.
         validation: The columns to evaluate on; `None` for none.
-        bytes_columns: The columns that are stored as bytes and become floats when loaded.
     """
 
     input_names: list[str]
@@ -81,5 +80,5 @@ class Data:
 
 def described(shape: Any, dtype: torch.dtype) -> str:
     """Shape and type of a column as a docstring says it."""
-    sizes = ", ".join("any" if size is None else str(size) for size in shape[1:])
-    return f"{str(dtype).removeprefix('torch.')} of shape (rows{', ' if sizes else ','}{sizes})"
+    sizes = ["any" if size is None else str(size) for size in shape[1:]]
+    return f"{str(dtype).removeprefix('torch.')}, ({', '.join(['rows', *sizes])})"

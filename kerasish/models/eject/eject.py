@@ -20,6 +20,7 @@ from kerasish.models.eject.proof import check_network
 from kerasish.models.eject.refusal import refusal
 from kerasish.models.eject.script import Run, script
 from kerasish.models.eject.updates import write_update
+from kerasish.modes import kept_modes
 from kerasish.saving.files import replacing
 from kerasish.training.objective import Objective
 from kerasish.training.planned import preparer_of
@@ -55,7 +56,7 @@ def eject(
     path = Path(path)
     if validation_split and validation_data is None and x is not None:
         (x, y, _), validation_data = split_tail(x, y, None, validation_split)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), kept_modes(model):
         objective, columns = _columns(model, x, y, batch_size, validation_data)
     network = write_network(model, [takes_scores(output.loss) for output in objective.outputs])
     data = _data(model, objective, network.inputs, columns)
@@ -116,7 +117,9 @@ def _columns(model: Any, x: Any, y: Any, batch_size: int | None, validation: Any
             raise ValueError("eject: validation_data needs x and y to be given too.")
         return _objective_without_data(model), (None, None)
     feed = _feed(model, x, y, batch_size)
+    resolved = model._objective
     plan, tracker = model._plan(feed)
+    model._objective = resolved  # fit resolves losses by its own data
     held = None
     if validation is not None:
         held = _feed(model, *unpack_validation(validation)[:2], batch_size)
@@ -126,7 +129,7 @@ def _columns(model: Any, x: Any, y: Any, batch_size: int | None, validation: Any
 
 
 def _feed(model: Any, x: Any, y: Any, batch_size: int | None) -> ArrayFeed:
-    feed = make_feed(x, y, batch_size=batch_size, device="cpu", floats=model._recipe.floats)
+    feed = make_feed(x, y, batch_size=batch_size, device=model._recipe.torch_device())
     if not isinstance(feed, ArrayFeed):
         raise refusal(
             f"Data that comes as {describe(x)}",

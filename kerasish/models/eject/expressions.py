@@ -14,6 +14,7 @@ from torch import fx
 
 from kerasish import activations
 from kerasish.graph import products
+from kerasish.models.eject.modes import ByMode
 from kerasish.models.eject.refusal import refusal
 
 _BINARY = {
@@ -38,8 +39,14 @@ _BINARY = {
 _UNARY = {operator.neg: "-", operator.invert: "~", operator.pos: "+"}
 # Functions of torch that Python code need not spell as calls.
 _OPERATORS = {torch.add: "+", torch.sub: "-", torch.mul: "*", torch.div: "/", torch.matmul: "@"}
-# What torch's builtins take if nothing is said; a call may end with these for all it matters.
-_DEFAULTS: dict[Any, tuple] = {F.scaled_dot_product_attention: (None, 0.0, False)}
+# torch's builtins do not tell their arguments: after how many the optional ones begin, and these.
+_OPTIONAL: dict[Any, tuple[int, dict[str, Any]]] = {
+    F.scaled_dot_product_attention: (
+        3,
+        {"attn_mask": None, "dropout_p": 0.0, "is_causal": False, "scale": None},
+    ),
+}
+_REDUCTIONS = ("mean", "sum", "amax", "amin")
 _INFINITIES = {float("inf"): 'float("inf")', float("-inf"): 'float("-inf")'}
 
 Text = Callable[[fx.Node], str]
@@ -57,6 +64,11 @@ def value_text(value: Any, text: Text) -> str:
     """
     if isinstance(value, fx.Node):
         return text(value)
+    if isinstance(value, ByMode):
+        if (value.training, value.evaluation) == (True, False):
+            return "self.training"
+        both = value_text(value.training, text), value_text(value.evaluation, text)
+        return f"{both[0]} if self.training else {both[1]}"
     if isinstance(value, slice):
         parts = ["" if p is None else value_text(p, text) for p in (value.start, value.stop)]
         step = "" if value.step is None else f":{value_text(value.step, text)}"
@@ -86,6 +98,8 @@ def call_text(node: fx.Node, text: Text) -> str:
     kwargs: Any = node.kwargs
     if node.op == "call_method":
         receiver = value_text(args[0], text)
+        if node.target in _REDUCTIONS and len(args) == 3 and args[2] is False:  # keepdim
+            args = args[:2]
         return f"{receiver}.{node.target}({_arguments(args[1:], kwargs, text)})"
     target: Any = node.target
     if target is operator.getitem:
@@ -167,10 +181,11 @@ def _arguments(args: Any, kwargs: Any, text: Text) -> str:
 
 def _without_defaults(target: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
     """The arguments without those that say what the function does anyway."""
-    trailing = _DEFAULTS.get(target)
-    if trailing and tuple(args[-len(trailing) :]) == trailing:
-        args = args[: -len(trailing)]
-        kwargs = {key: value for key, value in kwargs.items() if value is not None}
+    if target in _OPTIONAL:
+        required, optional = _OPTIONAL[target]
+        kwargs = {**dict(zip(optional, args[required:], strict=False)), **kwargs}
+        given = {k: v for k, v in kwargs.items() if k not in optional or not _is(v, optional[k])}
+        return args[:required], given
     try:
         known = inspect.signature(target).parameters
     except (TypeError, ValueError):  # torch's builtins do not tell

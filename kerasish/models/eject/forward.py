@@ -83,10 +83,12 @@ class Forward:
 
     def _fits_inside(self, node: fx.Node, source: str, follower: fx.Node) -> bool:
         """Whether a call is better written inside the one that follows."""
-        if len(node.users) != 1 or follower not in node.users or len(source) > _NESTED:
+        if len(node.users) != 1 or follower not in node.users:
             return False
         if follower.op == "output":
             return len(self.scores) == 1
+        if len(source) > _NESTED:
+            return False
         first = follower.args[0] if follower.args else None
         if first is not node or follower.all_input_nodes.count(node) != 1:
             return False
@@ -108,20 +110,16 @@ class Forward:
         return [s for i in node.all_input_nodes for s in self.nested.get(i, [i])]
 
     def _name_for(self, node: fx.Node) -> str:
-        free = [
-            source
-            for source in self._sources(node)
-            if source in self.names and self.last_use.get(source) is node
+        freed = [
+            self.names.pop(source)
+            for source in list(self.names)  # oldest first
+            if source in self._sources(node) and self.last_use.get(source) is node
         ]
-        if free:
+        if freed:
             # A name that says what is computed goes on sooner than that of a step on the way.
-            best = min(free, key=lambda source: self.names[source] in self.makeshift)
-            return self.names.pop(best)
-        taken = {*self.names.values(), *_TAKEN}
+            return min(freed, key=lambda name: name in self.makeshift)
         module = self._module_in(node)
-        name = _plain(module or node.name)
-        while name in taken:
-            name += "_"
+        name = _free_name(_plain(module or node.name), set(self.names.values()))
         if module is None:
             self.makeshift.add(name)
         return name
@@ -153,6 +151,15 @@ def _input_names(placeholders: list[fx.Node]) -> list[str]:
         f"x{number}" if node.name.startswith("input_layer") else _plain(node.name)
         for number, node in enumerate(placeholders, 1)
     ]
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name, numbered if it is taken."""
+    numbered, count = name, 1
+    while numbered in taken:
+        count += 1
+        numbered = f"{name}_{count}"
+    return numbered
 
 
 def _plain(name: str) -> str:

@@ -34,9 +34,21 @@ def constructor(module: nn.Module, *, is_frozen: bool = False) -> str:
             "Build it of layers or of torch.nn's modules; or keep it, and write the loop around "
             "model.to_torch().",
         )
+    if isinstance(module, nn.Identity):
+        return "nn.Identity()"
     if isinstance(module, nn.Sequential):
         return f"nn.{name}({', '.join(constructor(child) for child in module)})"
     return _call(f"nn.{name}", _arguments(module))
+
+
+def is_torchs(module: nn.Module) -> bool:
+    """Whether a module is one of `torch.nn` that a script can make, or a chain of such."""
+    if isinstance(module, nn.Sequential):
+        return type(module) is nn.Sequential and all(map(is_torchs, module))
+    if isinstance(module, BiasedNorm):
+        return True
+    is_stock = getattr(nn, type(module).__name__, None) is type(module)
+    return is_stock and not any(True for _ in module.children())
 
 
 def biased_name(module: BiasedNorm) -> str:
@@ -91,10 +103,11 @@ def _shortest(value: Any, parameter: inspect.Parameter) -> Any:
     """A setting as a person would give it: 3 for `(3, 3)`, and no digits that rounding made."""
     if isinstance(value, float):
         return round(value, 12)
-    if not isinstance(value, tuple) or len(set(value)) > 1 or isinstance(parameter.default, tuple):
+    if not isinstance(value, tuple) or len(set(value)) != 1 or isinstance(parameter.default, tuple):
         return value
+    first: Any = next(iter(value))
     is_size = parameter.name == "normalized_shape" and len(value) > 1  # (3, 3) is not 3 there
-    return value if is_size or not isinstance(value[0], int) else value[0]
+    return value if is_size or not isinstance(first, int) else first
 
 
 def _kernel_size(module: nn.Module) -> Any:

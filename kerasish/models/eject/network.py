@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import keyword
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.dropout import _DropoutNd
+from torch import Tensor, fx
 
 from kerasish import activations
 from kerasish.data.arrays import leaves
-from kerasish.graph.build import identifier, to_fx
+from kerasish.graph.build import to_fx
 from kerasish.graph.expand import expand, has_hooks
-from kerasish.layers.base import Layer
 from kerasish.layers.normalization.biased import BiasedNorm
-from kerasish.models.eject.expressions import attribute
 from kerasish.models.eject.forward import Forward
-from kerasish.models.eject.modules import biased_name, constructor
+from kerasish.models.eject.members import Frozen, Member, biased_norms, definition, short_names
+from kerasish.models.eject.modes import merged
+from kerasish.models.eject.modules import biased_name, is_torchs
 from kerasish.models.eject.refusal import refusal
-from kerasish.modes import evaluating, kept_modes
+from kerasish.modes import kept_modes
 
 
 @dataclass
@@ -61,25 +58,6 @@ def write_network(model: Any, takes_scores: list[bool]) -> Network:
     )
 
 
-@dataclass
-class _Member:
-    """A module, parameter or buffer that the forward uses.
-
-    Attributes:
-        path: Where it is in the model.
-        name: Its name in the class.
-        label: What a value made by it may be called.
-        value: Itself.
-        ties: The names of its own parameters that are another member's too, with that one's.
-    """
-
-    path: str
-    name: str
-    label: str
-    value: Any
-    ties: dict[str, str] = field(default_factory=dict)
-
-
 class _Writer:
     def __init__(self, model: Any, takes_scores: list[bool]) -> None:
         self.model = model
@@ -91,9 +69,15 @@ class _Writer:
         access = {member.path: f"self.{member.name}" for member in self.members}
         labels = {member.path: member.label for member in self.members}
         self.forward = Forward(self.graph, access, labels, self.scores)
-        self.frozen = self._frozen_modes()
+        self.frozen = Frozen(model, self.members)
 
     def _trace(self) -> fx.Graph:
+        """What the model calls, where training and evaluation differ by settings alone."""
+        self.constants.clear()
+        evaluation, training = self._calls(False), self._calls(True)
+        return merged(evaluation, training) or evaluation
+
+    def _calls(self, training: bool) -> fx.Graph:
         model = self.model
         paths: dict[int, str] = {}
         for path, module in model.named_modules(remove_duplicate=False):
@@ -102,13 +86,15 @@ class _Writer:
 
         def constant(tensor: Tensor) -> str:
             if id(tensor) not in tensors:
-                tensors[id(tensor)] = f"constant_{len(self.constants)}"
+                equal = (k for k, known in self.constants.items() if _equal(known, tensor))
+                tensors[id(tensor)] = next(equal, f"constant_{len(self.constants)}")
                 self.constants[tensors[id(tensor)]] = tensor
             return tensors[id(tensor)]
 
         try:
-            with evaluating(model):
-                outputs = expand(model.inputs, model.output, lambda m: isinstance(m, Layer))
+            with kept_modes(model):
+                model.train(training)
+                outputs = expand(model.inputs, model.output, lambda m: not is_torchs(m))
                 return to_fx(model.inputs, outputs, lambda m: paths[id(m)], constant)
         except Exception as error:
             raise refusal(
@@ -132,7 +118,7 @@ class _Writer:
                 self.graph.erase_node(node)
         return scores
 
-    def _members(self) -> list[_Member]:
+    def _members(self) -> list[Member]:
         """What the forward uses, in the order of the model's own modules."""
         calls = [n for n in self.graph.nodes if n.op in ("call_module", "get_attr")]
         used = list(dict.fromkeys(str(n.target) for n in calls))
@@ -141,10 +127,9 @@ class _Writer:
         tensors |= self.constants
         order = {path: place for place, path in enumerate(modules)}
         inner = {p: order.get(p, order.get(p.rpartition(".")[0], len(order))) for p in used}
-        names = _short_names(sorted(used, key=lambda path: inner[path]))
+        names = short_names(sorted(used, key=lambda path: inner[path]))
         return [
-            _Member(path, name, _label(path, name), modules.get(path, tensors.get(path)))
-            for path, name in names.items()
+            Member(path, name, modules.get(path, tensors.get(path))) for path, name in names.items()
         ]
 
     def _tensor_names(self) -> dict[int, str]:
@@ -159,16 +144,6 @@ class _Writer:
                 names.setdefault(id(parameter), f"{member.name}.{name}")
         return names
 
-    def _frozen_modes(self) -> list[str]:
-        """The modules that stay in evaluation mode while the model trains."""
-        with kept_modes(self.model):
-            self.model.train()
-            return [
-                member.name
-                for member in self.members
-                if _has_modes(member.value) and not member.value.training
-            ]
-
     def weights(self) -> dict[str, Tensor]:
         """The state of the class."""
         state: dict[str, Tensor] = {}
@@ -180,129 +155,38 @@ class _Writer:
                 state[f"{member.name}.{key}"] = tensor
         return state
 
+    def _told(self) -> str:
+        """From which shapes to which."""
+        named = zip(self.forward.inputs, self.model.inputs, strict=True)
+        given = ", ".join(f"{name} {_rows(tensor.shape)}" for name, tensor in named)
+        made = ", ".join(_rows(tensor.shape) for tensor in self.model.outputs)
+        return f"From {given} to {made}."
+
     def source(self) -> str:
         """The class and the classes it needs."""
-        lines = [
-            "class Network(nn.Module):",
-            "    def __init__(self):",
-            "        super().__init__()",
-        ]
+        lines = ["class Network(nn.Module):", f'    """{self._told()}"""', ""]
+        lines += ["    def __init__(self):", "        super().__init__()"]
         for member in self.members:
-            lines += [f"        {line}" for line in _definition(member, self.frozen)]
+            lines += [f"        {line}" for line in definition(member, self.frozen)]
+        lines += [f"        {line}" for line in self.frozen.parameter_lines()]
         lines += ["", *(f"    {line}" for line in self.forward.lines())]
-        if self.frozen:
-            lines += _train_method(self.frozen)
-        moving = [m.value for m in self.members if m.name not in self.frozen]
+        lines += self.frozen.mode_lines()
+        moving = [m.value for m in self.members if m.name not in self.frozen.modes]
         kinds = dict.fromkeys(biased_name(m) for m in moving if isinstance(m, BiasedNorm))
-        return "\n".join([*_biased_norms(list(kinds)), *lines]) + "\n"
+        return "\n".join([*biased_norms(list(kinds)), *lines]) + "\n"
+
+
+def _rows(shape: tuple[int | None, ...]) -> str:
+    """A batch's shape in words, such as `(rows, 28, 28)`."""
+    sizes = ["any" if size is None else str(size) for size in shape[1:]]
+    return f"({', '.join(['rows', *sizes])})"
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
 
 
 def _activation(node: Any) -> str | None:
     if node.target is activations.sigmoid:
         return "sigmoid"
     return "softmax" if node.target is activations.softmax else None
-
-
-def _has_modes(module: Any) -> bool:
-    recurrent = isinstance(module, nn.RNNBase) and module.dropout > 0
-    return recurrent or isinstance(module, (_NormBase, _DropoutNd))
-
-
-def _short_names(paths: list[str]) -> dict[str, str]:
-    """A name for each path: that of the layer, where it is the layer's only part."""
-    names: dict[str, str] = {}
-    for path in paths:
-        owner = path.rpartition(".")[0]
-        alone = owner and sum(p.startswith(f"{owner}.") for p in paths) == 1
-        name = identifier((owner if alone else path).replace(".", "_"))
-        while name in names.values() or hasattr(nn.Module, name) or keyword.iskeyword(name):
-            name += "_"
-        names[path] = name
-    return names
-
-
-def _label(path: str, name: str) -> str:
-    """The last part of a name that was made of a path: `query` of `attention_query`."""
-    parts = [identifier(part) for part in path.split(".")]
-    return next((part for part in reversed(parts) if name.endswith(part)), name)
-
-
-def _definition(member: _Member, frozen_modes: list[str]) -> list[str]:
-    """The lines that make a member, with what is frozen or shared in it."""
-    name, value = member.name, member.value
-    if isinstance(value, nn.Parameter) or getattr(value, "_is_param", False):
-        frozen = "" if value.requires_grad else ", requires_grad=False"
-        return [f"self.{name} = nn.Parameter(torch.empty({_shape(value)}){frozen})"]
-    if isinstance(value, Tensor):
-        dtype = "" if value.is_floating_point() else f", dtype={value.dtype}"
-        return [f'self.register_buffer("{name}", torch.empty({_shape(value)}{dtype}))']
-    lines = [f"self.{name} = {constructor(value, is_frozen=name in frozen_modes)}"]
-    lines += [
-        attribute(f"self.{name}.{own}") + attribute(f" = self.{other}")
-        for own, other in member.ties.items()
-    ]
-    learns = [parameter.requires_grad for parameter in value.parameters()]
-    if learns and not any(learns):
-        return [*lines, f"self.{name}.requires_grad_(False)"]
-    frozen = [key for key, parameter in value.named_parameters() if not parameter.requires_grad]
-    lines += [attribute(f"self.{name}.{key}.requires_grad_(False)") for key in frozen]
-    if isinstance(value, nn.RNNBase):
-        # One bias is a buffer in the model: a constant here too, since it must not learn.
-        constants = [key for key in value._buffers if key.startswith("bias_hh")]
-        lines += [f"self.{name}.{key}.requires_grad_(False)" for key in constants]
-        lines[-1] += "  # stays 0" if constants else ""
-    return lines
-
-
-def _shape(tensor: Tensor) -> str:
-    return ", ".join(map(str, tensor.shape)) or "()"
-
-
-def _train_method(frozen: list[str]) -> list[str]:
-    modules = "".join(f"self.{name}, " for name in frozen)
-    return [
-        "",
-        "    def train(self, mode=True):",
-        "        super().train(mode)",
-        f"        for frozen in ({modules.rstrip() if len(frozen) == 1 else modules[:-2]}):",
-        "            frozen.eval()  # neither drops values nor follows the batches' statistics",
-        "        return self",
-    ]
-
-
-_BIASED_FORWARD = """\
-    def forward(self, x):
-        if not self.training:
-            return super().forward(x)
-        n = x.numel() // self.num_features
-        self.running_var.data.mul_(n / (n - 1))
-        y = super().forward(x)
-        self.running_var.data.div_(n / (n - 1))
-        return y"""
-
-
-def _biased_norms(kinds: list[str]) -> list[str]:
-    """Batch normalisations that store what Keras stores."""
-    if not kinds:
-        return []
-    if len(kinds) == 1:
-        name = kinds[0]
-        return [
-            f"class {name}(nn.{name}):",
-            '    """Stores the biased variance, as Keras does, not n / (n - 1) times that."""',
-            "",
-            *_BIASED_FORWARD.splitlines(),
-            "",
-            "",
-        ]
-    lines = [
-        "class BiasedVariance:",
-        '    """Stores the biased variance, as Keras does, not n / (n - 1) times that."""',
-        "",
-        *_BIASED_FORWARD.splitlines(),
-        "",
-        "",
-    ]
-    for name in kinds:
-        lines += [f"class {name}(BiasedVariance, nn.{name}):", "    pass", "", ""]
-    return lines

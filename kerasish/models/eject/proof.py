@@ -43,6 +43,8 @@ def check_network(model: Any, source: str, weights: dict[str, Tensor], scores: l
             torch.manual_seed(_SEED)
             outputs = leaves(network.train(training)(*inputs))
             given = [_activated(y, s) for y, s in zip(outputs, scores, strict=True)]
+            if added := _added_losses(model):
+                raise refusal(f"What {added} adds to the loss", "Leave it out.")
             for buffer, was in zip(model.buffers(), buffers.values(), strict=True):
                 buffer.copy_(was)
             if not all(map(_alike, wanted, given)):
@@ -52,6 +54,13 @@ def check_network(model: Any, source: str, weights: dict[str, Tensor], scores: l
 def _run(model: Any, inputs: list[Tensor], training: bool) -> Any:
     model.train(training)
     return model.forward(*inputs)
+
+
+def _added_losses(model: Any) -> str:
+    """The name of a layer that has added to the loss, empty where none has."""
+    owners = [layer for layer in model.modules() if getattr(layer, "_losses", ())]
+    model.clear_losses()
+    return f'{type(owners[0]).__name__} "{owners[0].name}"' if owners else ""
 
 
 def _activated(y: Tensor, scores: str | None) -> Tensor:

@@ -6,7 +6,6 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from kerasish.data.arrays import leaves
 from kerasish.models.eject.data import Data
 from kerasish.models.eject.formulas import loss_text, metric_text
 from kerasish.models.eject.network import Network
@@ -15,6 +14,8 @@ from kerasish.models.eject.updates import Update
 from kerasish.regularizers import L1, L1L2, L2
 
 _WIDTH = 100
+_FEW = 3  # columns of data that the loop names one by one
+_LOSS = 'values["loss"]'
 _HALVES = {"bfloat16-mixed": "bfloat16", "float16-mixed": "float16"}
 
 
@@ -100,14 +101,9 @@ def _constants(run: Run) -> str:
     )
 
 
-def _call_of(run: Run) -> tuple[str, str]:
-    """How batches are handed over: the arguments of `measure`, and of the network."""
-    return ", ".join([*run.network.inputs, *run.data.target_names]), ", ".join(run.network.inputs)
-
-
 def _measure(run: Run) -> list[str]:
     """The function that computes a batch's loss and metrics."""
-    arguments, inputs = _call_of(run)
+    arguments, inputs = ", ".join(run.data.columns), ", ".join(run.network.inputs)
     outputs = run.objective.outputs
     names = ["y_pred"] if len(outputs) == 1 else [f"{_word(o.name)}_pred" for o in outputs]
     lines = [
@@ -141,9 +137,18 @@ def _measure(run: Run) -> list[str]:
     lines.append(f"    loss = {' + '.join(terms)}")
     lines += [f"    loss = loss + {term}" for term in _penalties(run)]
     logged = {"loss": "loss", **parts, **_metrics(run, names, ranks)}
+    if len(logged) == 1:
+        return [*lines, '    return {"loss": loss}']
     lines.append("    return {")
-    lines += [f'        "{key}": {value},' for key, value in logged.items()]
+    lines += [line for key, value in logged.items() for line in _entry(key, value)]
     return [*lines, "    }"]
+
+
+def _entry(key: str, value: str) -> list[str]:
+    line = f'        "{key}": {value},'
+    if len(line) <= _WIDTH:
+        return [line]
+    return [f'        "{key}": (', f"            {value}", "        ),"]
 
 
 def _metrics(run: Run, names: list[str], ranks: list[int]) -> dict[str, str]:
@@ -176,9 +181,9 @@ def _penalties(run: Run) -> list[str]:
 
 def _add() -> list[str]:
     return [
-        "def add(totals, logs, num_rows):",
+        "def add(totals, values, num_rows):",
         '    """Add a batch\'s means to the sums; a short last batch counts for its rows only."""',
-        "    for name, value in logs.items():",
+        "    for name, value in values.items():",
         "        totals[name] = totals.get(name, 0.0) + value.detach() * num_rows",
     ]
 
@@ -196,33 +201,47 @@ def _order(run: Run) -> list[str]:
 
 
 def _columns(run: Run) -> list[str]:
-    return [*run.network.inputs, *run.data.target_names]
+    """The names of the columns in the loop; one name for all where there are many."""
+    names = run.data.columns
+    return names if len(names) <= _FEW else ["*data"]
+
+
+def _batch(run: Run) -> str:
+    """The columns' rows of a batch, as arguments."""
+    names = _columns(run)
+    if names == ["*data"]:
+        return "*(column[rows] for column in data)"
+    return ", ".join(f"{name}[rows]" for name in names)
+
+
+def _count(run: Run) -> str:
+    """How many rows there are, as source."""
+    name = _columns(run)[0]
+    return "len(data[0])" if name == "*data" else f"len({name})"
 
 
 def _evaluate(run: Run) -> list[str]:
-    columns = _columns(run)
-    picked = ", ".join(f"{name}[rows]" for name in columns)
     return [
         "@torch.no_grad()",
-        f"def evaluate(model, {', '.join(columns)}):",
+        f"def evaluate(model, {', '.join(_columns(run))}):",
         "    model.eval()",
         "    totals = {}",
-        f"    for rows in torch.arange(len({columns[0]})).split(BATCH_SIZE):",
-        f"        add(totals, measure(model, {picked}), len(rows))",
+        f"    for rows in torch.arange({_count(run)}).split(BATCH_SIZE):",
+        f"        add(totals, measure(model, {_batch(run)}), len(rows))",
         '    return {f"val_{name}": float(total) / '
-        f"len({columns[0]}) for name, total in totals.items()}}",
+        f"{_count(run)} for name, total in totals.items()}}",
     ]
 
 
 def _train(run: Run) -> list[str]:
-    columns, recipe = _columns(run), run.model._recipe
-    first = columns[0]
-    names = ", ".join(columns)
-    lines = [
-        "def train():",
-        '    """Repeat the run. Returns the model, and the logs of each epoch."""',
-    ]
-    lines += [f"    {names} = (column.to(DEVICE) for column in load_data())"]
+    count = _count(run)
+    lines = ["def train():"]
+    lines += ['    """Repeat the run. Returns the model, and the logs of each epoch."""']
+    if _columns(run) == ["*data"]:
+        lines += ["    data = [column.to(DEVICE) for column in load_data()]"]
+    else:
+        names = ", ".join(_columns(run))
+        lines += [f"    {names} = (column.to(DEVICE) for column in load_data())"]
     if run.data.validation:
         lines.append("    validation = [column.to(DEVICE) for column in load_validation_data()]")
     lines += [
@@ -230,20 +249,20 @@ def _train(run: Run) -> list[str]:
         f'    model.load_state_dict(torch.load(HERE / "{run.stem}_weights.pt", weights_only=True))',
         *(f"    {line}" for line in run.update.constructor),
     ]
-    if recipe.precision == "float16-mixed":
+    if run.model._recipe.precision == "float16-mixed":
         lines.append("    scaler = torch.amp.GradScaler(DEVICE)")
     lines += ["", "    torch.manual_seed(SEED)"]
     if run.shuffle:
-        lines.append("    order_seed = int(torch.randint(2**31, ()))")
-        order = f"shuffled(len({first}), order_seed, epoch)"
+        lines.append("    order_seed = int(torch.randint(2**31, ()))  # as fit draws it")
+        order = f"shuffled({count}, order_seed, epoch)"
     else:
-        lines.append("    torch.randint(2**31, ())  # fit draws this for an order of rows")
-        order = f"torch.arange(len({first}))"
+        lines.append("    torch.randint(2**31, ())  # which fit draws for an order of rows")
+        order = f"torch.arange({count})"
     lines += ["    step = 0"] if run.update.counts else []
     lines += ["    history = []", "    for epoch in range(EPOCHS):", "        model.train()"]
     lines += ["        totals = {}", *(f"        {line}" for line in _epoch(run, order))]
     lines += [
-        f"        logs = {{name: float(total) / len({first}) for name, total in totals.items()}}",
+        f"        logs = {{name: float(total) / {count} for name, total in totals.items()}}",
         *(["        logs |= evaluate(model, *validation)"] if run.data.validation else []),
         "        history.append(logs)",
         '        told = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())',
@@ -254,17 +273,16 @@ def _train(run: Run) -> list[str]:
 
 def _epoch(run: Run, order: str) -> list[str]:
     """The loop over batches, unindented."""
-    picked = ", ".join(f"{name}[rows]" for name in _columns(run))
-    measure = f"    logs = measure(model, {picked})"
+    measure = f"    values = measure(model, {_batch(run)})"
     if run.model._recipe.accumulate_steps > 1:
         return _gathering_epoch(run, order, measure)
     return [
         f"for rows in {order}.split(BATCH_SIZE):",
         measure,
         "    optimizer.zero_grad()",
-        f"    {_scaled(run, 'logs[' + chr(34) + 'loss' + chr(34) + ']')}.backward()",
+        f"    {_scaled(run, _LOSS)}.backward()",
         *(f"    {line}" for line in _update_lines(run)),
-        "    add(totals, logs, len(rows))",
+        "    add(totals, values, len(rows))",
     ]
 
 
@@ -275,13 +293,13 @@ def _gathering_epoch(run: Run, order: str, measure: str) -> list[str]:
         "for number, rows in enumerate(batches, 1):",
         measure,
         "    # A sum over rows, divided below: batches count as they would in one big batch.",
-        f"    {_scaled(run, '(logs[' + chr(34) + 'loss' + chr(34) + '] * len(rows))')}.backward()",
+        f"    {_scaled(run, f'({_LOSS} * len(rows))')}.backward()",
         "    waiting += len(rows)",
         "    if number % ACCUMULATE == 0 or number == len(batches):",
         *(f"        {line}" for line in _update_lines(run)),
         "        optimizer.zero_grad()",
         "        waiting = 0",
-        "    add(totals, logs, len(rows))",
+        "    add(totals, values, len(rows))",
     ]
 
 
@@ -306,8 +324,3 @@ def _update_lines(run: Run) -> list[str]:
 
 def _word(name: str) -> str:
     return name if name.isidentifier() else "".join(c if c.isalnum() else "_" for c in name)
-
-
-def count_outputs(structure: Any) -> int:
-    """How many tensors a structure of outputs has."""
-    return len(list(leaves(structure)))

@@ -118,7 +118,11 @@ def _constructor(
     ]
     common = common if has_rate else [text for text in common if not text.startswith("lr=")]
     if not of_groups:
-        return [f"optimizer = {name}({', '.join(['model.parameters()', *common, *settings])})"]
+        arguments = ["model.parameters()", *common, *settings]
+        line = f"optimizer = {name}({', '.join(arguments)})"
+        if len(line) <= _WIDTH:
+            return [line]
+        return [f"optimizer = {name}(", *(f"    {argument}," for argument in arguments), ")"]
     lines = [f"optimizer = {name}(", "    ["]
     for group in groups:
         lines += [f"        {line}" for line in _group_lines(group, of_groups, names)]
