@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import torch
@@ -112,6 +113,9 @@ class LowRankConvolution(LowRank):
 
     def forward(self, input: Tensor) -> Tensor:
         """Slide the window."""
+        if not isinstance(input, Tensor):
+            # What follows the code of modules would take the sum of today for a constant.
+            raise TypeError("a convolution with LoRA makes its kernel anew in each call")
         return self._conv_forward(input, self.merged(), self.bias)  # type: ignore[attr-defined]
 
 
@@ -317,3 +321,25 @@ def _layouts(place: Any, kernel: KerasWeight) -> dict[str, dict[str, Any]]:
     """How A and B lie in torch: A as the kernel does, B as the module wants it."""
     as_kernel = {"to_keras": kernel.to_keras, "from_keras": kernel.from_keras}
     return {"a": as_kernel, "b": getattr(place, "b_layout", {})}
+
+
+def without_adaptation(model: nn.Module, given: Collection[str]) -> dict[str, Tensor]:
+    """What A and B are when weights come from a model without LoRA: A as it is, B zeros.
+
+    Args:
+        model: A model some of whose layers have LoRA.
+        given: The names, as in `state_dict()`, of the weights that come.
+
+    Returns:
+        By name in `state_dict()`, both matrices of each layer that is given neither.
+    """
+    paths = {id(module): path for path, module in model.named_modules()}
+    layers = [m for m in model.modules() if isinstance(m, LoraLayer) and m.lora_enabled]
+    found: dict[str, Tensor] = {}
+    for layer in layers:
+        prefix = f"{paths[id(layer.adapted()[0])]}.".lstrip(".")
+        pair = {f"{prefix}{weight.name}": weight.tensor.detach() for weight in layer.lora_weights()}
+        a, b = pair
+        if a not in given and b not in given:
+            found.update({a: pair[a], b: torch.zeros_like(pair[b])})
+    return found

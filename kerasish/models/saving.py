@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kerasish.describe import suggest
 from kerasish.layers.base import Layer
+from kerasish.layers.lora import without_adaptation
 from kerasish.layers.naming import snake_case
 from kerasish.models import bundle, freezing
 from kerasish.registry import NotSerializableError, deserialize, serialize
@@ -298,6 +299,7 @@ def _load_state(
     if own.keys() != state.keys():
         renamed = _renaming(model, state)
         state = {renamed(key): value for key, value in state.items()}
+        state = {**state, **without_adaptation(model, state)}
     missing = [key for key in own if key not in state]
     extra = [key for key in state if key not in own]
     wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
@@ -311,9 +313,13 @@ def _load_state(
             ),
         ]
         count = len(missing) + len(extra) + len(wrong)
+        has_lora = any(key.rpartition(".")[2].startswith("lora_") for key in extra)
+        advice = (
+            "Call enable_lora on its layers first" if has_lora else "Build the same architecture"
+        )
         raise ValueError(
             f"{source} does not fit this model ({count} differences): {'; '.join(problems)}. "
-            "Build the same architecture, or pass skip_mismatch=True to load what fits."
+            f"{advice}, or pass skip_mismatch=True to load what fits."
         )
     if skip_mismatch and (missing or wrong):
         warnings.warn(f"load_weights: not loaded: {', '.join((missing + wrong)[:5])}", stacklevel=4)

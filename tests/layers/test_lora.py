@@ -327,6 +327,11 @@ def network():
     return model
 
 
+def without_lora(layer):
+    config = {k: v for k, v in layer.get_config().items() if "lora" not in k}
+    return type(layer).from_config(config)
+
+
 KERNELS = ["embed.embedding.weight", "conv.conv.weight", "sum.kernel", "head.linear.weight"]
 
 
@@ -480,6 +485,28 @@ def test_files_hold_the_small_matrices(tmp_path):
     assert frozen(loaded) == KERNELS
 
 
+def test_weights_from_before_come_into_an_adapted_model(tmp_path):
+    x = data()[0]
+    plain = kerasish.models.clone_model(network(), clone_function=without_lora)
+    plain.save_weights(tmp_path / "plain.safetensors")
+    model = filled(network())
+    matrix = model.get_layer("head").lora_kernel_a.clone()
+
+    model.load_weights(tmp_path / "plain.safetensors")
+
+    assert_close(model(x), plain(x))
+    assert torch.equal(model.get_layer("head").lora_kernel_a, matrix)  # so that B can learn
+    assert not model.get_layer("head").lora_kernel_b.any()
+
+
+def test_an_adapted_file_asks_for_an_adapted_model(tmp_path):
+    network().save_weights(tmp_path / "adapted.safetensors")
+    plain = kerasish.models.clone_model(network(), clone_function=without_lora)
+
+    with pytest.raises(ValueError, match=r"unexpected .*lora_.* Call enable_lora on its layers"):
+        plain.load_weights(tmp_path / "adapted.safetensors")
+
+
 def test_training_goes_on_after_loading(tmp_path):
     x, y = data()
     model = filled(network())
@@ -560,6 +587,13 @@ def test_torch_compile_follows_it():
     x = torch.randn(2, 3)
 
     assert_close(torch.compile(layer, backend="eager")(x), layer(x))
+
+
+def test_following_a_convolution_is_refused():
+    model = Sequential([Input((4, 2)), layers.Conv1D(3, 2, lora_rank=2)])
+
+    with pytest.raises(TypeError, match="makes its kernel anew in each call"):
+        expand(model.inputs, model.output, lambda module: True)
 
 
 def test_a_model_on_another_device_gets_matrices_there():
