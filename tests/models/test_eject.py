@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import sys
@@ -11,7 +12,19 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from kerasish import Input, Model, Sequential, layers, optimizers, regularizers, schedules, utils
+from kerasish import (
+    Input,
+    Model,
+    Sequential,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    schedules,
+    utils,
+)
+from kerasish.models.eject.rates import rate_function
 
 EPOCHS = 3
 
@@ -298,6 +311,94 @@ def test_the_script_reads_well(runs, make):
     assert len(text.splitlines()) < 190
 
 
+# Formulas, of which each script above shows one or two
+
+
+def one_layer(loss, activation, units, **options):
+    model = Sequential([Input((4,)), layers.Dense(units, activation=activation)])
+    model.compile("sgd", loss, **options)
+    return model
+
+
+ROWS, TARGETS = rows_of(30, 4), abs(rows_of(30, 3))
+NUMBERS, CHOICES = classes(30), np.eye(3, dtype="float32")[classes(30)]
+
+
+@pytest.mark.filterwarnings("ignore:K10")  # odd pairs are advised against
+@pytest.mark.parametrize(
+    ("loss", "activation", "y"),
+    [
+        ("mape", None, TARGETS),
+        ("msle", "softplus", TARGETS),
+        ("log_cosh", None, TARGETS),
+        ("poisson", "softplus", TARGETS),
+        ("kl_divergence", "softmax", CHOICES),
+        ("cosine_similarity", None, TARGETS),
+        ("binary_crossentropy", "softmax", CHOICES),
+        ("categorical_crossentropy", "sigmoid", CHOICES),
+        ("sparse_categorical_crossentropy", "softplus", NUMBERS),
+        (losses.SparseCategoricalCrossentropy(ignore_class=1), "softmax", NUMBERS),
+        (losses.CategoricalCrossentropy(label_smoothing=0.1), "softmax", CHOICES),
+        (losses.BinaryCrossentropy(label_smoothing=0.1), "sigmoid", CHOICES),
+        (losses.BinaryCrossentropy(from_logits=True), None, CHOICES),
+        (torch.nn.functional.smooth_l1_loss, None, TARGETS),
+    ],
+)
+def test_each_loss_is_written_as_it_is_computed(loss, activation, y, tmp_path):
+    tells_what_fit_tells(one_layer(loss, activation, 3), ROWS, y, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("metric", "loss", "activation", "y"),
+    [
+        (
+            "sparse_top_k_categorical_accuracy",
+            "sparse_categorical_crossentropy",
+            "softmax",
+            NUMBERS,
+        ),
+        (metrics.TopKCategoricalAccuracy(2), "categorical_crossentropy", "softmax", CHOICES),
+        (metrics.BinaryAccuracy(threshold=0.7), "binary_crossentropy", "sigmoid", CHOICES),
+        ("mae", "binary_crossentropy", "sigmoid", CHOICES),
+        ("categorical_crossentropy", "mse", "softmax", CHOICES),
+    ],
+)
+def test_each_metric_is_written_as_it_is_computed(metric, loss, activation, y, tmp_path):
+    tells_what_fit_tells(one_layer(loss, activation, 3, metrics=[metric]), ROWS, y, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        schedules.ExponentialDecay(0.1, 3, 0.5, staircase=True),
+        schedules.InverseTimeDecay(0.1, 3, 0.5),
+        schedules.PiecewiseConstantDecay([2, 5], [0.1, 0.05, 0.01]),
+        schedules.PolynomialDecay(0.1, 4, 0.001, 2.0, cycle=True),
+        schedules.CosineDecayRestarts(0.1, 2, m_mul=0.5, alpha=0.1),
+        schedules.OneCycle(0.1, 8, warmup_fraction=0.4),
+        schedules.Warmup(schedules.CosineDecay(0.1, 5), 3, 0.01),
+    ],
+    ids=lambda rate: type(rate).__name__,
+)
+def test_each_schedule_is_written_as_it_is_computed(rate):
+    names = {"math": math}
+    exec("\n".join(rate_function(rate)), names)
+
+    assert [names["learning_rate"](step) for step in range(12)] == pytest.approx(
+        [rate(step) for step in range(12)], rel=1e-12
+    )
+
+
+def tells_what_fit_tells(model, x, y, tmp_path):
+    """Compare what the script and `fit` log, in this process."""
+    model.eject(tmp_path / "train.py", x, y, batch_size=8, epochs=2)
+    utils.set_random_seed(0)
+    want = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history
+    got = load(tmp_path / "train.py").train()[1]
+    for name, values in want.items():
+        assert [logs[name] for logs in got] == pytest.approx(values, rel=1e-5)
+
+
 # Without data
 
 
@@ -388,6 +489,14 @@ REFUSED = {
     'GaussianNoise "noisy" does in training': lambda: of(layers.GaussianNoise(0.1, name="noisy")),
     'Dropout "seeded" does in training': lambda: of(layers.Dropout(0.5, seed=1, name="seeded")),
     'Penalising "own" adds to the loss': lambda: of(Penalising(name="own")),
+    'RandomFlip "flip" does in training': lambda: of(
+        layers.Reshape((1, 2, 2)), layers.RandomFlip(name="flip"), layers.Flatten()
+    ),
+    'LSTM "lstm" does in training': lambda: of(
+        layers.GaussianDropout(0.1),
+        layers.Reshape((2, 2)),
+        layers.LSTM(3, dropout=0.2, name="lstm"),
+    ),
     "constraint NonNeg": lambda: of(layers.Dense(2, kernel_constraint="non_neg")),
     'activity_regularizer of "act"': lambda: of(
         layers.Dense(2, activity_regularizer="l2", name="act")
@@ -412,6 +521,13 @@ def test_what_cannot_be_written_is_named_and_nothing_is_left_behind(part, tmp_pa
         model.eject(tmp_path / "train.py", rows_of(8, 4), rows_of(8, *model.output_shape[1:]))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_of_one_row_under_batch_normalisation_is_refused(tmp_path):
+    model = of(layers.Dense(3), layers.BatchNormalization())
+
+    with pytest.raises(ValueError, match=r"last batch of one row.*another batch_size"):
+        model.eject(tmp_path / "train.py", rows_of(33, 4), rows_of(33, 2))
 
 
 def test_data_that_cannot_be_written_is_refused(tmp_path):

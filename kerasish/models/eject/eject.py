@@ -13,8 +13,9 @@ from torch import Tensor
 from kerasish.data import ArrayFeed, make_feed, split_tail
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.describe import describe
+from kerasish.layers.normalization.biased import BiasedBatchNorm1d
 from kerasish.models.eject.data import Data, described
-from kerasish.models.eject.formulas import takes_scores
+from kerasish.models.eject.formulas import activation_of
 from kerasish.models.eject.network import write_network
 from kerasish.models.eject.proof import check_network
 from kerasish.models.eject.refusal import refusal
@@ -58,7 +59,7 @@ def eject(
         (x, y, _), validation_data = split_tail(x, y, None, validation_split)
     with torch.random.fork_rng(), kept_modes(model):
         objective, columns = _columns(model, x, y, batch_size, validation_data)
-    network = write_network(model, [takes_scores(output.loss) for output in objective.outputs])
+    network = write_network(model, [activation_of(output.loss) for output in objective.outputs])
     data = _data(model, objective, network.inputs, columns)
     run = Run(
         model,
@@ -72,6 +73,7 @@ def eject(
         shuffle,
         seed,
     )
+    _refuse_lonely_rows(model, run)
     text = script(run)
     check_network(model, text, network.weights, network.scores)
     _write(path, text, network.weights, data.stored())
@@ -108,6 +110,16 @@ def _refuse_what_is_not_plain(model: Any, recipe: Any) -> None:
     for weight in model.keras_weights():
         if weight.constraint is not None and weight.trainable:
             raise refusal(f"The constraint {type(weight.constraint).__name__}", "Leave it out.")
+
+
+def _refuse_lonely_rows(model: Any, run: Run) -> None:
+    """A batch of one row has no variance, which the script's normalisation divides by."""
+    rows = len(next(iter(run.data.tensors.values()))) if run.data.tensors else 0
+    is_lonely = rows % run.batch_size == 1 or run.batch_size == 1
+    if is_lonely and any(isinstance(m, BiasedBatchNorm1d) for m in model.modules()):
+        raise refusal(
+            "A batch normalisation over a last batch of one row", "Choose another batch_size."
+        )
 
 
 def _columns(model: Any, x: Any, y: Any, batch_size: int | None, validation: Any) -> tuple:

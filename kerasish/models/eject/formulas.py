@@ -16,13 +16,12 @@ from kerasish.models.eject.refusal import refusal
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
-def takes_scores(loss: Any) -> bool:
-    """Whether a loss goes back to the logits behind a softmax or sigmoid."""
-    return type(loss) in (
-        losses.SparseCategoricalCrossentropy,
-        losses.CategoricalCrossentropy,
-        losses.BinaryCrossentropy,
-    )
+def activation_of(loss: Any) -> str | None:
+    """The activation that a loss undoes where the output ends with it, to start from the scores."""
+    if type(loss) is losses.BinaryCrossentropy:
+        return "sigmoid"
+    kinds = (losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy)
+    return "softmax" if type(loss) in kinds else None
 
 
 def loss_text(loss: Any, p: str, y: str, rank: int, scores: str | None) -> str:
@@ -112,6 +111,10 @@ _FORMULAS: dict[type, Callable[..., str]] = {
         "F.mse_loss({p}.clamp(min={low}).log1p(), {y}.clamp(min={low}).log1p())"
     ),
     losses.Poisson: _plain("F.poisson_nll_loss({p}, {y}, log_input=False, eps={low})"),
+    losses.LogCosh: _plain("({p} - {y} + F.softplus(-2 * ({p} - {y})) - math.log(2)).mean()"),
+    losses.KLDivergence: _plain(
+        'F.kl_div({p}.clamp({low}, 1).log(), {y}.clamp({low}, 1), reduction="none").sum(-1).mean()'
+    ),
     losses.CosineSimilarity: lambda loss, p, y, *_: (
         f"-F.cosine_similarity({p}, {y}, dim={loss.axis}).mean()"
     ),

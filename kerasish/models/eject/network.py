@@ -39,31 +39,31 @@ class Network:
     scores: list[str | None]
 
 
-def write_network(model: Any, takes_scores: list[bool]) -> Network:
+def write_network(model: Any, undone: list[str | None]) -> Network:
     """Write the network of a model with a graph.
 
     Args:
         model: The model; its weights exist.
-        takes_scores: For each output, whether its loss starts from what is before a softmax or
-            sigmoid, as torch's own losses do.
+        undone: For each output the activation that its loss starts before, as torch's own losses
+            do, or `None`.
 
     Raises:
         ValueError: If part of it is not torch's.
     """
     if has_hooks(model.modules()):
         raise refusal(f'The hooks on modules of "{model.name}"', "Remove them first.")
-    writer = _Writer(model, takes_scores)
+    writer = _Writer(model, undone)
     return Network(
         writer.source(), writer.weights(), writer.names, writer.forward.inputs, writer.scores
     )
 
 
 class _Writer:
-    def __init__(self, model: Any, takes_scores: list[bool]) -> None:
+    def __init__(self, model: Any, undone: list[str | None]) -> None:
         self.model = model
         self.constants: dict[str, Tensor] = {}
         self.graph = self._trace()
-        self.scores = self._strip_activations(takes_scores)
+        self.scores = self._strip_activations(undone)
         self.members = self._members()
         self.names = self._tensor_names()
         access = {member.path: f"self.{member.name}" for member in self.members}
@@ -102,14 +102,15 @@ class _Writer:
                 f"Its code cannot be followed ({error}).",
             ) from error
 
-    def _strip_activations(self, takes_scores: list[bool]) -> list[str | None]:
+    def _strip_activations(self, undone: list[str | None]) -> list[str | None]:
         """Let the forward end before a softmax or sigmoid that the loss applies by itself."""
         output = next(node for node in self.graph.nodes if node.op == "output")
         found: list[Any] = list(leaves(output.args[0]))
         scores: list[str | None] = []
         replaced = []
-        for node, takes in zip(found, takes_scores, strict=True):
-            activation = _activation(node) if takes else None
+        for node, wanted in zip(found, undone, strict=True):
+            activation = _activation(node) if wanted else None
+            activation = activation if activation == wanted else None
             scores.append(activation)
             replaced.append(node.args[0] if activation else node)
         output.args = (replaced[0] if len(replaced) == 1 else tuple(replaced),)

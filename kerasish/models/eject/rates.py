@@ -75,6 +75,17 @@ def _cosine(s: Any) -> list[str]:
     return [*lines, f"return {top} * {height}"]
 
 
+def _restarts(s: Any) -> list[str]:
+    height = f"((1 - {s.alpha}) * height * cosine + {s.alpha})" if s.alpha else "height * cosine"
+    return [
+        f"length, height = {s.first_decay_steps}, 1.0",
+        "while step >= length:",
+        f"    step, length, height = step - length, length * {s.t_mul}, height * {s.m_mul}",
+        "cosine = 0.5 * (1 + math.cos(math.pi * step / length))",
+        f"return {s.initial_learning_rate} * {height}",
+    ]
+
+
 def _one_cycle(s: Any) -> list[str]:
     first = s.max_learning_rate / s.initial_divisor
     last = first / s.final_divisor
@@ -109,6 +120,7 @@ _BODIES: dict[type, Callable[[Any], list[str]]] = {
     schedules.PiecewiseConstantDecay: _piecewise,
     schedules.PolynomialDecay: _polynomial,
     schedules.CosineDecay: _cosine,
+    schedules.CosineDecayRestarts: _restarts,
     schedules.OneCycle: _one_cycle,
     schedules.Warmup: _warmup,
 }
