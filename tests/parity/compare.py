@@ -24,8 +24,8 @@ from tests.parity.case import Case, in_library
 # Entries of Keras's configs that are not compared: names are counted up, seeds are drawn, number
 # types are written as objects there.
 OTHER_WORDS = {"name", "dtype", "trainable", "seed", "autocast"}
-# Entries that we do not have. Quantisation is no argument of a layer here, `rms_scaling` is an
-# outdated one of LayerNormalization.
+# Entries that we do not have, or only where they were given: `quantization_config` must be `None`,
+# `rms_scaling` is an outdated one of LayerNormalization.
 ABSENT = {"quantization_config", "rms_scaling"}
 # Entries that Keras overwrites: once built, by what the input's shape makes of them; in the layers
 # of a Bidirectional, which hides its outputs at masked steps.
