@@ -49,6 +49,7 @@ class StepPlan:
         self.is_shared = parallel.is_shared(recipe.data_parallel)
         self._averaging: tuple[list[int], Any] | None = None
         self._on_all_gpus: Any = None
+        self._shortest: Callable[[Any], Any] | None = None
         if recipe.data_parallel == "dp" and parallel.has_gpus(device):
             self._on_all_gpus = parallel.on_all_gpus(model, self._call)
         is_graph = hasattr(model, "_input_dtypes")  # which casts its inputs itself
@@ -61,6 +62,12 @@ class StepPlan:
         weights = [weight for weight in self.model.keras_weights() if weight.trainable]
         self.penalised = [weight for weight in weights if weight.regularizer is not None]
         self.constrained = [weight for weight in weights if weight.constraint is not None]
+
+    def take_shortest_way(self) -> None:
+        """Pass by the calls of layers, until a module is replaced or a hook added."""
+        is_free = self._on_all_gpus is None and not self.recipe.jit_compile
+        if is_free and hasattr(self.model, "_input_dtypes"):
+            self._shortest = self.model.shortest_forward()
 
     @property
     def is_plain(self) -> bool:
@@ -100,7 +107,7 @@ class StepPlan:
     def _call(self, model: Any, x: Any) -> tuple[Any, Any]:
         if self.has_masks:
             return model.forward_with_masks(x)
-        return model.compiled_forward(x), None
+        return (self._shortest or model.compiled_forward)(x), None
 
     def training_forward(self) -> Callable[[Any], tuple[Any, Any]]:
         """What a training step calls as `run_model`; several processes average gradients by it."""
@@ -142,6 +149,7 @@ class StepPlan:
 def make_train_step(plan: StepPlan) -> Step:
     """The function that trains on one batch: `step(x, y, sample_weight)`."""
     plan.note_weights()  # a callback may have thawed some since
+    plan.take_shortest_way()
     return plain_train_step(plan) if plan.is_plain else FullTrainStep(plan)
 
 
@@ -212,6 +220,7 @@ class FullTrainStep:
         self.pending = 0  # batches whose gradients wait for the update
         self.pending_rows: float = 0
         self.forward = plan.training_forward()
+        self._backward = backward_on(plan.device)
 
     def state_dict(self) -> dict[str, Any]:
         """What is waiting for the update, and the scale of the loss."""
@@ -256,7 +265,7 @@ class FullTrainStep:
             loss = loss * (own / mean)
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
-        self.optimizer.scale_loss(loss).backward()
+        self._backward(self.optimizer.scale_loss(loss))
 
     def finish(self) -> None:
         """Update the weights from the gradients gathered so far."""
@@ -294,6 +303,7 @@ def make_test_step(plan: StepPlan) -> Step:
         return loss, y_pred, y, weight, mask
 
     if not plan.is_plain:
+        plan.take_shortest_way()
         return step
     assert plan.objective is not None
     model, loss_of = plan.model, plan.objective.loss_function()
@@ -316,6 +326,7 @@ def make_predict_step(plan: StepPlan) -> Callable[[Any], Any]:
     """The function that gives the outputs for one batch."""
     model, views = plan.model, plan.views
     if not model.overrides("predict_step"):
+        plan.take_shortest_way()
         return model.shortest_forward() if plan.is_plain else lambda x: plan.run_model(x)[0]
 
     def own(x: Any) -> Any:
