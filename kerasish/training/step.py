@@ -149,8 +149,10 @@ class StepPlan:
 def make_train_step(plan: StepPlan) -> Step:
     """The function that trains on one batch: `step(x, y, sample_weight)`."""
     plan.note_weights()  # a callback may have thawed some since
+    if plan.is_plain:
+        return plain_train_step(plan)
     plan.take_shortest_way()
-    return plain_train_step(plan) if plan.is_plain else FullTrainStep(plan)
+    return FullTrainStep(plan)
 
 
 def plain_train_step(plan: StepPlan) -> Step:
@@ -326,8 +328,10 @@ def make_predict_step(plan: StepPlan) -> Callable[[Any], Any]:
     """The function that gives the outputs for one batch."""
     model, views = plan.model, plan.views
     if not model.overrides("predict_step"):
+        if plan.is_plain:
+            return model.shortest_forward()
         plan.take_shortest_way()
-        return model.shortest_forward() if plan.is_plain else lambda x: plan.run_model(x)[0]
+        return lambda x: plan.run_model(x)[0]
 
     def own(x: Any) -> Any:
         return model.predict_step((x,))
