@@ -433,6 +433,46 @@ def test_targets_that_decide_the_loss_must_be_given(tmp_path):
         model.eject(tmp_path / "train.py")
 
 
+def test_with_several_outputs_and_no_data_all_shapes_are_told(tmp_path):
+    model, _ = branching()
+    model.eject(tmp_path / "train.py")
+    told = load(tmp_path / "train.py").load_data.__doc__
+
+    assert "Returns left, right, whether_true, how_much_true" in told
+    assert "how_much_true: float32, (rows, 2)" in told
+
+
+def test_names_of_the_loop_are_not_taken_by_inputs(tmp_path):
+    inputs = [Input((4,), name=name) for name in ("rows", "model", "values")]
+    model = Model(inputs, layers.Dense(3)(layers.Add()(inputs)))
+    model.compile("sgd", "mse")
+    x = [ROWS] * 3
+
+    tells_what_fit_tells(model, x, TARGETS, tmp_path)
+
+    assert "def measure(model, x_rows, x_model, x_values, y)" in (tmp_path / "train.py").read_text()
+
+
+def test_names_and_settings_from_a_file_become_no_code(tmp_path):
+    name = 'own"""\nraise SystemExit("code was run")\n"""'
+    model = Sequential([Input((4,)), layers.Dense(3)], name=name)
+    metric = metrics.MeanAbsoluteError(name='a": 1 / 0, "b')
+    model.compile("sgd", "mse", metrics=[metric])
+
+    tells_what_fit_tells(model, ROWS, TARGETS, tmp_path)
+
+    loss = losses.Huber()
+    loss.delta = "__import__('sys').exit()"
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match="Give a number"):
+        model.eject(tmp_path / "train.py")
+
+
+def test_the_path_is_that_of_a_script(tmp_path):
+    with pytest.raises(ValueError, match=r"`path` is a script, such as 'train.py'; got"):
+        dense().eject(tmp_path / "train")
+
+
 # What stays as it was
 
 
@@ -504,7 +544,7 @@ REFUSED = {
     "penalty OrthogonalRegularizer": lambda: of(
         layers.Dense(2, kernel_regularizer="orthogonal_regularizer")
     ),
-    "optimizer LionAlgorithm": lambda: dense(optimizer="lion"),
+    "optimizer Lion": lambda: dense(optimizer="lion"),
     "`use_ema`": lambda: dense(optimizer=optimizers.SGD(use_ema=True)),
     "metric 'AUC'": lambda: dense(metrics=["AUC"]),
     "loss LossFunctionWrapper": lambda: dense(loss=lambda y, p: (y - p).abs().mean(-1)),

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_HELD = "The rows to evaluate on after each epoch."
+
 
 @dataclass
 class Data:
@@ -45,18 +47,15 @@ class Data:
             return self._unfilled()
         lines = [
             "def load_data():",
-            f'    """{self._told()}"""',
+            '    """The rows to train on, as tensors. Put your own here."""',
             f'    data = torch.load(HERE / "{stem}_data.pt", weights_only=True)',
             f"    return {self._returned('')}",
         ]
         if self.validation:
-            lines += ["", "", "def load_validation_data():"]
+            lines += ["", "", "def load_validation_data():", f'    """{_HELD}"""']
             lines += [f'    data = torch.load(HERE / "{stem}_data.pt", weights_only=True)']
             lines += [f"    return {self._returned('val_')}"]
         return lines
-
-    def _told(self) -> str:
-        return "The rows to train on, as tensors. Put your own here."
 
     def _returned(self, prefix: str) -> str:
         return ", ".join(f'data["{prefix}{name}"]' + self._widening(name) for name in self.columns)

@@ -13,6 +13,7 @@ from torch import Tensor
 from kerasish.data import ArrayFeed, make_feed, split_tail
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.describe import describe
+from kerasish.graph.build import identifier
 from kerasish.layers.normalization.biased import BiasedBatchNorm1d
 from kerasish.models.eject.data import Data, described
 from kerasish.models.eject.formulas import activation_of
@@ -55,6 +56,10 @@ def eject(
     if not isinstance(shuffle, bool):
         raise ValueError(f"eject: `shuffle` must be True or False, got {describe(shuffle)}.")
     path = Path(path)
+    if path.suffix != ".py" or not path.stem.replace("-", "_").isidentifier():
+        raise ValueError(
+            f"eject: `path` is a script, such as 'train.py'; got {describe(str(path))}."
+        )
     if validation_split and validation_data is None and x is not None:
         (x, y, _), validation_data = split_tail(x, y, None, validation_split)
     with torch.random.fork_rng(), kept_modes(model):
@@ -181,7 +186,9 @@ def _rows_of(tensor: Any) -> Tensor:
 
 def _data(model: Any, objective: Objective, inputs: list[str], columns: tuple) -> Data:
     outputs = objective.outputs
-    by_output = ["y"] if len(outputs) == 1 else [f"{output.name}_true" for output in outputs]
+    by_output = (
+        ["y"] if len(outputs) == 1 else [f"{identifier(output.name)}_true" for output in outputs]
+    )
     used = [
         name
         for name, output in zip(by_output, outputs, strict=True)

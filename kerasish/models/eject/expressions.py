@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import operator
 import sys
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def value_text(value: Any, text: Text) -> str:
     if isinstance(value, float) and value in _INFINITIES:
         return _INFINITIES[value]
     if isinstance(value, str):
-        return f'"{value}"' if value.isidentifier() or "-" in value else repr(value)
+        return quoted(value)
     if value is None or value is Ellipsis:
         return "None" if value is None else "..."
     if isinstance(value, (bool, int, float, torch.dtype)):
@@ -106,7 +107,7 @@ def call_text(node: fx.Node, text: Text) -> str:
         index = args[1]
         inside = ", ".join(value_text(i, text) for i in index) if _is_places(index) else None
         return f"{value_text(args[0], text)}[{inside or value_text(index, text)}]"
-    if target is getattr:
+    if target is getattr and str(args[1]).isidentifier():
         return f"{value_text(args[0], text)}.{args[1]}"
     sign = _BINARY.get(target) or (_OPERATORS.get(target) if not kwargs else None)
     if sign and len(args) == 2:
@@ -141,6 +142,22 @@ def function_name(function: Any) -> str:
         f"The function {owner}.{name}" if owner else f"The function {name}",
         "Use torch's own functions, or to_torch() for a twin of the network alone.",
     )
+
+
+def quoted(text: str) -> str:
+    """A string in double quotes; whatever is in it stays in it."""
+    return json.dumps(text)
+
+
+def plain_number(value: Any) -> str:
+    """A number as source; settings that come from a file may be anything.
+
+    Raises:
+        ValueError: If it is no number.
+    """
+    if not isinstance(value, (int, float)):
+        raise refusal(f"The setting {value!r}", "Give a number.")
+    return str(value)
 
 
 def attribute(path: str) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 
 from kerasish import config, losses, metrics
 from kerasish.metrics.reduction import LossMean, Mean
-from kerasish.models.eject.expressions import function_name
+from kerasish.models.eject.expressions import function_name, plain_number
 from kerasish.models.eject.modules import constructor
 from kerasish.models.eject.refusal import refusal
 
@@ -39,10 +39,19 @@ def loss_text(loss: Any, p: str, y: str, rank: int, scores: str | None) -> str:
     """
     if type(loss) is losses.TorchLoss:
         return _torch_loss(loss, p, y)
+    _check_settings(loss)
     formula = _FORMULAS.get(type(loss))
     if formula is None or loss.reduction not in _MEANS or loss._dtype is not None:
         raise refusal(f"The loss {loss!r}", "Compile with one of Keras's by its name, or torch's.")
     return formula(loss, p, y, rank, scores)
+
+
+def _check_settings(part: Any) -> None:
+    """Refuse settings that are no numbers: they become source, and may come from a file."""
+    for option in getattr(part, "options", ()):
+        value = getattr(part, option, None)
+        if value is not None and type(part) in (_FORMULAS | _HITS):
+            plain_number(value)
 
 
 def _torch_loss(loss: Any, p: str, y: str) -> str:
@@ -128,6 +137,7 @@ def metric_text(metric: Any, p: str, y: str, rank: int, scores: str | None) -> s
         ValueError: If the metric is no mean over batches, or not one of kerasish's.
     """
     kind = type(metric)
+    _check_settings(metric)
     if kind in _HITS:
         return f"({_HITS[kind](metric, p, y, scores)}).float().mean()"
     is_ours = kind.__module__.startswith("kerasish.")

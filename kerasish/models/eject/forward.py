@@ -12,6 +12,38 @@ from kerasish.graph.build import identifier
 from kerasish.models.eject.expressions import call_text, value_text
 
 _TAKEN = ("F", "math", "nn", "self", "torch")
+# Names that the loop around the network has for itself.
+_LOOP = frozenset(
+    (
+        "add",
+        "batches",
+        "clip",
+        "column",
+        "data",
+        "decay",
+        "epoch",
+        "evaluate",
+        "history",
+        "logs",
+        "measure",
+        "model",
+        "name",
+        "number",
+        "optimizer",
+        "order_seed",
+        "rows",
+        "scaler",
+        "shuffled",
+        "step",
+        "told",
+        "totals",
+        "train",
+        "validation",
+        "value",
+        "values",
+        "waiting",
+    )
+)
 _NESTED = 60  # characters of a call up to which it may stand inside the next one
 _COMMENTS = {
     "softmax": "scores: the loss takes the softmax of them",
@@ -148,9 +180,14 @@ def _input_names(placeholders: list[fx.Node]) -> list[str]:
     if len(placeholders) == 1:
         return ["x"]
     return [
-        f"x{number}" if node.name.startswith("input_layer") else _plain(node.name)
+        f"x{number}" if node.name.startswith("input_layer") else _column(node.name)
         for number, node in enumerate(placeholders, 1)
     ]
+
+
+def _column(name: str) -> str:
+    """The name of an input, which the loop has too, beside names of its own."""
+    return f"x_{name}" if name in _LOOP else _plain(name)
 
 
 def _free_name(name: str, taken: set[str]) -> str:

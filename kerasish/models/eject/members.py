@@ -69,7 +69,7 @@ def short_names(paths: list[str]) -> dict[str, str]:
         parts = [part for part in (owner if alone else path).split(".") if part != "module"]
         parts = [part for part, before in zip(parts, ["", *parts], strict=False) if part != before]
         name = identifier("_".join(parts or ["module"]))
-        while name in names.values() or hasattr(nn.Module, name) or keyword.iskeyword(name):
+        while name in names.values() or hasattr(nn.Module(), name) or keyword.iskeyword(name):
             name += "_"
         names[path] = name
     return names

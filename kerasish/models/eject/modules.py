@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from kerasish.layers.normalization.biased import BiasedNorm
+from kerasish.models.eject.expressions import quoted
 from kerasish.models.eject.refusal import refusal
 
 # "mode" is the kind of a recurrent module; two are what losses had before `reduction`.
@@ -119,4 +120,4 @@ def _kernel_size(module: nn.Module) -> Any:
 
 
 def _text(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    return quoted(value) if isinstance(value, str) else repr(value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from kerasish import schedules
+from kerasish.models.eject.expressions import plain_number
 from kerasish.models.eject.refusal import refusal
 
 
@@ -25,7 +27,18 @@ def _body(schedule: Any) -> list[str]:
             f"The learning rate {schedule!r}",
             "Compile with a number, or with one of kerasish.optimizers.schedules.",
         )
+    for setting in dataclasses.fields(schedule):
+        value = getattr(schedule, setting.name)
+        for number in value if isinstance(value, list) else [value]:
+            # They become source, and may come from a file.
+            if setting.name != "name" and number is not None and number is not _inner(schedule):
+                plain_number(number)
     return write(schedule)
+
+
+def _inner(schedule: Any) -> Any:
+    inner = getattr(schedule, "schedule", None)
+    return inner if isinstance(inner, schedules.LearningRateSchedule) else schedule
 
 
 def _exponential(s: Any) -> list[str]:

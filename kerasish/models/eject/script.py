@@ -6,7 +6,9 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+from kerasish.graph.build import identifier
 from kerasish.models.eject.data import Data
+from kerasish.models.eject.expressions import quoted
 from kerasish.models.eject.formulas import loss_text, metric_text
 from kerasish.models.eject.network import Network
 from kerasish.models.eject.refusal import refusal
@@ -80,7 +82,14 @@ def _head(run: Run, body: str) -> str:
         "from torch import nn",
     ]
     return "\n".join(
-        [f'"""Trains "{run.model.name}" in plain PyTorch.', "", told, '"""', "", *imports]
+        [
+            f'"""Trains {quoted(identifier(run.model.name))} in plain PyTorch.',
+            "",
+            told,
+            '"""',
+            "",
+            *imports,
+        ]
     )
 
 
@@ -95,7 +104,7 @@ def _constants(run: Run) -> str:
             f"EPOCHS = {run.epochs}",
             f"BATCH_SIZE = {run.batch_size}",
             *([f"ACCUMULATE = {accumulate}  # batches for each update"] if accumulate > 1 else []),
-            f"DEVICE = {auto if device == 'auto' else repr(device).replace(chr(39), chr(34))}",
+            f"DEVICE = {auto if device == 'auto' else quoted(device)}",
             "HERE = Path(__file__).parent",
         ]
     )
@@ -105,7 +114,7 @@ def _measure(run: Run) -> list[str]:
     """The function that computes a batch's loss and metrics."""
     arguments, inputs = ", ".join(run.data.columns), ", ".join(run.network.inputs)
     outputs = run.objective.outputs
-    names = ["y_pred"] if len(outputs) == 1 else [f"{_word(o.name)}_pred" for o in outputs]
+    names = ["y_pred"] if len(outputs) == 1 else [f"{identifier(o.name)}_pred" for o in outputs]
     lines = [
         f"def measure(model, {arguments}):",
         '    """The loss of a batch, and what is logged beside it: means over its rows."""',
@@ -127,7 +136,7 @@ def _measure(run: Run) -> list[str]:
             continue
         text = loss_text(output.loss, p, y, rank, scores)
         if len([o for o in outputs if o.loss is not None]) > 1:
-            name = f"{_word(output.name)}_loss"
+            name = f"{identifier(output.name)}_loss"
             lines.append(f"    {name} = {text}")
             parts[output.loss_mean.name] = name
             text = name
@@ -145,10 +154,11 @@ def _measure(run: Run) -> list[str]:
 
 
 def _entry(key: str, value: str) -> list[str]:
-    line = f'        "{key}": {value},'
+    key = quoted(key)
+    line = f"        {key}: {value},"
     if len(line) <= _WIDTH:
         return [line]
-    return [f'        "{key}": (', f"            {value}", "        ),"]
+    return [f"        {key}: (", f"            {value}", "        ),"]
 
 
 def _metrics(run: Run, names: list[str], ranks: list[int]) -> dict[str, str]:
@@ -224,6 +234,7 @@ def _evaluate(run: Run) -> list[str]:
     return [
         "@torch.no_grad()",
         f"def evaluate(model, {', '.join(_columns(run))}):",
+        '    """The same measures on other rows: nothing is dropped, and nothing learned."""',
         "    model.eval()",
         "    totals = {}",
         f"    for rows in torch.arange({_count(run)}).split(BATCH_SIZE):",
@@ -279,7 +290,7 @@ def _epoch(run: Run, order: str) -> list[str]:
     return [
         f"for rows in {order}.split(BATCH_SIZE):",
         measure,
-        "    optimizer.zero_grad()",
+        "    optimizer.zero_grad()  # or gradients would add up from batch to batch",
         f"    {_scaled(run, _LOSS)}.backward()",
         *(f"    {line}" for line in _update_lines(run)),
         "    add(totals, values, len(rows))",
@@ -320,7 +331,3 @@ def _update_lines(run: Run) -> list[str]:
     lines += run.update.lines
     lines += ["scaler.step(optimizer)", "scaler.update()"] if has_scaler else ["optimizer.step()"]
     return [*lines, *(["step += 1"] if run.update.counts else [])]
-
-
-def _word(name: str) -> str:
-    return name if name.isidentifier() else "".join(c if c.isalnum() else "_" for c in name)

@@ -103,7 +103,8 @@ def _constructor(
     kind = type(inner)
     is_stock = getattr(torch.optim, kind.__name__, None) is kind
     if not is_stock and kind is not RMSpropAlgorithm:
-        raise refusal(f"The optimizer {kind.__name__}", "Compile with one that torch has.")
+        own = kind.__name__.removesuffix("Algorithm")
+        raise refusal(f"The optimizer {own}", "Compile with one that torch has.")
     name = f"torch.optim.{kind.__name__}" if is_stock else "RMSprop"
     settings = _settings(inner) if is_stock else [f"alpha={inner.defaults['alpha']}"]
     if not is_stock:
@@ -159,7 +160,7 @@ def _settings(inner: torch.optim.Optimizer) -> list[str]:
         if name in _LEFT_OUT or name not in group or name == "weight_decay":
             continue
         if group[name] != parameter.default:
-            found.append(f"{name}={group[name]}")
+            found.append(f"{name}={group[name]!r}")
     return found
 
 
