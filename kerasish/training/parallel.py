@@ -10,6 +10,7 @@ same weights and report the same numbers.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterable
@@ -78,6 +79,9 @@ def begin(kind: str | None, device: torch.device) -> None:
 def _leave() -> None:
     if distributed.is_initialized():
         distributed.destroy_process_group()
+        # Reference cycles may still hold it. Its threads must end while Python can let them: one
+        # that asks for Python's lock later aborts the process.
+        gc.collect()
 
 
 def is_shared(kind: str | None) -> bool:
