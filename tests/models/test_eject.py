@@ -399,6 +399,37 @@ def tells_what_fit_tells(model, x, y, tmp_path):
         assert [logs[name] for logs in got] == pytest.approx(values, rel=1e-5)
 
 
+def several_calls():
+    """Operators inside calls, constants, slices, and an output that is two."""
+    x = Input((4,))
+    y = (x * 2 + layers.Normalization(mean=[1.0] * 4, variance=[4.0] * 4)(x)).abs().sqrt()
+    y = layers.LayerNormalization(scale=False)(y[:, :3])
+    y = layers.BatchNormalization(scale=False)(layers.Dense(3)(y))
+    return Model(x, -torch.log_softmax(y, dim=-1) + torch.nn.functional.logsigmoid(y))
+
+
+def stateful():
+    x = Input((4,))
+    sequence = layers.Reshape((2, 2))(x)
+    return Model(x, layers.LSTM(3, return_state=True)(sequence))
+
+
+def attending():
+    x = Input((4,))
+    steps = layers.Reshape((2, 2))(x)
+    steps = layers.AdditiveAttention()([steps, layers.Dense(2)(steps)])
+    return Model(x, layers.Dense(3)(steps.flatten(1)))
+
+
+@pytest.mark.parametrize("make", [several_calls, stateful, attending])
+def test_calls_of_many_kinds_are_written(make, tmp_path):
+    model = make()
+    model.compile("adam", "mse")
+    count = len(model.outputs)
+
+    tells_what_fit_tells(model, ROWS, TARGETS if count == 1 else [TARGETS] * count, tmp_path)
+
+
 # Without data
 
 

@@ -81,3 +81,20 @@ def described(shape: Any, dtype: torch.dtype) -> str:
     """Shape and type of a column as a docstring says it."""
     sizes = ["any" if size is None else str(size) for size in shape[1:]]
     return f"{str(dtype).removeprefix('torch.')}, ({', '.join(['rows', *sizes])})"
+
+
+def distinct(names: list[str], taken: list[str]) -> list[str]:
+    """The names, numbered where they repeat or are taken.
+
+    Example:
+        >>> distinct(["y", "y"], ["x"])
+        ['y', 'y_2']
+    """
+    found: list[str] = []
+    for name in names:
+        numbered, count = name, 1
+        while numbered in found or numbered in taken:
+            count += 1
+            numbered = f"{name}_{count}"
+        found.append(numbered)
+    return found

@@ -15,7 +15,7 @@ from kerasish.data.arrays import leaves, map_leaves
 from kerasish.describe import describe
 from kerasish.graph.build import identifier
 from kerasish.layers.normalization.biased import BiasedBatchNorm1d
-from kerasish.models.eject.data import Data, described
+from kerasish.models.eject.data import Data, described, distinct
 from kerasish.models.eject.formulas import activation_of
 from kerasish.models.eject.network import write_network
 from kerasish.models.eject.proof import check_network
@@ -186,9 +186,8 @@ def _rows_of(tensor: Any) -> Tensor:
 
 def _data(model: Any, objective: Objective, inputs: list[str], columns: tuple) -> Data:
     outputs = objective.outputs
-    by_output = (
-        ["y"] if len(outputs) == 1 else [f"{identifier(output.name)}_true" for output in outputs]
-    )
+    words = ["y"] if len(outputs) == 1 else [f"{identifier(o.name)}_true" for o in outputs]
+    by_output = distinct(words, inputs)
     used = [
         name
         for name, output in zip(by_output, outputs, strict=True)

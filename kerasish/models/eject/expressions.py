@@ -47,6 +47,8 @@ _OPTIONAL: dict[Any, tuple[int, dict[str, Any]]] = {
         {"attn_mask": None, "dropout_p": 0.0, "is_causal": False, "scale": None},
     ),
 }
+# Functions that torch keeps under another name than that by which they are called.
+_NAMED = {"log_sigmoid": "F.logsigmoid"}
 _REDUCTIONS = ("mean", "sum", "amax", "amin")
 _INFINITIES = {float("inf"): 'float("inf")', float("-inf"): 'float("-inf")'}
 
@@ -88,6 +90,8 @@ def value_text(value: Any, text: Text) -> str:
         return quoted(value)
     if value is None or value is Ellipsis:
         return "None" if value is None else "..."
+    if isinstance(value, torch.device):
+        return "DEVICE"  # the script's own, wherever that is
     if isinstance(value, (bool, int, float, torch.dtype)):
         return str(value)
     raise refusal(f"A value of type {type(value).__name__}", "Compute it inside a layer instead.")
@@ -98,17 +102,18 @@ def call_text(node: fx.Node, text: Text) -> str:
     args: Any = node.args
     kwargs: Any = node.kwargs
     if node.op == "call_method":
-        receiver = value_text(args[0], text)
+        receiver = _operand(args[0], text)
         if node.target in _REDUCTIONS and len(args) == 3 and args[2] is False:  # keepdim
             args = args[:2]
         return f"{receiver}.{node.target}({_arguments(args[1:], kwargs, text)})"
     target: Any = node.target
     if target is operator.getitem:
         index = args[1]
-        inside = ", ".join(value_text(i, text) for i in index) if _is_places(index) else None
-        return f"{value_text(args[0], text)}[{inside or value_text(index, text)}]"
+        places = index if isinstance(index, tuple) and index else [index]
+        inside = ", ".join(value_text(place, text) for place in places)
+        return f"{_operand(args[0], text)}[{inside}]"
     if target is getattr and str(args[1]).isidentifier():
-        return f"{value_text(args[0], text)}.{args[1]}"
+        return f"{_operand(args[0], text)}.{args[1]}"
     sign = _BINARY.get(target) or (_OPERATORS.get(target) if not kwargs else None)
     if sign and len(args) == 2:
         return f"{_operand(args[0], text)} {sign} {_operand(args[1], text)}"
@@ -133,6 +138,8 @@ def function_name(function: Any) -> str:
     for prefix, place in (("torch", torch), ("F", F), ("math", sys.modules["math"])):
         if getattr(place, name, None) is function:
             return f"{prefix}.{name}"
+    if name in _NAMED:
+        return _NAMED[name]
     for package in ("linalg", "fft", "special"):
         short = name.removeprefix(f"{package}_")
         if getattr(getattr(torch, package), short, None) is function:
@@ -169,10 +176,6 @@ def attribute(path: str) -> str:
     """
     first, *parts = path.split(".")
     return first + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
-
-
-def _is_places(index: Any) -> bool:
-    return isinstance(index, tuple) and len(index) > 1
 
 
 def _operand(value: Any, text: Text) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import operator
 from typing import Any
 
 from torch import fx
@@ -124,11 +123,7 @@ class Forward:
         first = follower.args[0] if follower.args else None
         if first is not node or follower.all_input_nodes.count(node) != 1:
             return False
-        if follower.op == "call_module":
-            return False
-        is_sign = " " in source and node.op == "call_function" and "(" not in source.split(" ")[0]
-        is_item = follower.target is operator.getitem or follower.op == "call_method"
-        return not (is_sign and is_item)
+        return follower.op != "call_module"
 
     def _hand_on(self, node: fx.Node, follower: fx.Node) -> None:
         """What a nested call was the last to use is now used by the call around it."""
@@ -147,7 +142,7 @@ class Forward:
             for source in list(self.names)  # oldest first
             if source in self._sources(node) and self.last_use.get(source) is node
         ]
-        if freed:
+        if freed and node.target not in ("size", getattr):  # a size is no step of the data
             # A name that says what is computed goes on sooner than that of a step on the way.
             return min(freed, key=lambda name: name in self.makeshift)
         module = self._module_in(node)

@@ -177,6 +177,8 @@ def definition(member: Member, frozen: Frozen) -> list[str]:
         attribute(f"self.{name}.{own}") + attribute(f" = self.{other}")
         for own, other in member.ties.items()
     ]
+    # A normalisation without a scale has an offset all the same, which no argument says.
+    lines += [f"self.{name}.{key} = None" for key in missing(value)]
     if is_covered:
         return lines
     if member.parameters and not any(p.requires_grad for p in member.parameters):
@@ -189,6 +191,14 @@ def definition(member: Member, frozen: Frozen) -> list[str]:
         lines += [f"self.{name}.{key}.requires_grad_(False)" for key in constants]
         lines[-1] += "  # stays 0" if constants else ""
     return lines
+
+
+def missing(module: nn.Module) -> list[str]:
+    """The parameters that a module lacks, and one made by its constructor would have."""
+    if not isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm)):
+        return []
+    lacks = module.weight is None and module.bias is not None
+    return ["weight"] if lacks else []
 
 
 def _shape(tensor: Tensor) -> str:

@@ -13,7 +13,10 @@ from kerasish.modes import kept_modes
 
 _SEED = 1
 _ANY = 64  # what an axis of unknown size has here
-_REPORT = "Please report this model: the script's network was tried, and its outputs differ."
+_UNFOLLOWED = (
+    "A layer's code cannot be followed call by call, as that of resizing and of recurrent layers "
+    "that step through time in Python: write the loop around the model's own layers instead."
+)
 
 
 def check_network(model: Any, source: str, weights: dict[str, Tensor], scores: list) -> None:
@@ -32,7 +35,7 @@ def check_network(model: Any, source: str, weights: dict[str, Tensor], scores: l
         trial = _Trial(model, source, weights, scores)
         model.eval()
         if not trial.agrees(training=False):
-            raise refusal(f'What "{model.name}" computes', _REPORT)
+            raise refusal(f'What "{model.name}" computes', _UNFOLLOWED)
         model.train()
         if trial.agrees(training=True):
             return
@@ -45,7 +48,7 @@ def check_network(model: Any, source: str, weights: dict[str, Tensor], scores: l
                     "Do it to the data beforehand, leave the layer out, or write the loop around "
                     "model.to_torch().",
                 )
-        raise refusal(f'What "{model.name}" computes in training', _REPORT)
+        raise refusal(f'What "{model.name}" computes in training', _UNFOLLOWED)
 
 
 class _Trial:

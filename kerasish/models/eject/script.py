@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerasish.graph.build import identifier
-from kerasish.models.eject.data import Data
+from kerasish.models.eject.data import Data, distinct
 from kerasish.models.eject.expressions import quoted
 from kerasish.models.eject.formulas import loss_text, metric_text
 from kerasish.models.eject.network import Network
@@ -114,7 +114,8 @@ def _measure(run: Run) -> list[str]:
     """The function that computes a batch's loss and metrics."""
     arguments, inputs = ", ".join(run.data.columns), ", ".join(run.network.inputs)
     outputs = run.objective.outputs
-    names = ["y_pred"] if len(outputs) == 1 else [f"{identifier(o.name)}_pred" for o in outputs]
+    words = distinct([identifier(o.name) for o in outputs], [])
+    names = ["y_pred"] if len(outputs) == 1 else [f"{word}_pred" for word in words]
     lines = [
         f"def measure(model, {arguments}):",
         '    """The loss of a batch, and what is logged beside it: means over its rows."""',
@@ -136,7 +137,7 @@ def _measure(run: Run) -> list[str]:
             continue
         text = loss_text(output.loss, p, y, rank, scores)
         if len([o for o in outputs if o.loss is not None]) > 1:
-            name = f"{identifier(output.name)}_loss"
+            name = f"{p.removesuffix('_pred')}_loss"
             lines.append(f"    {name} = {text}")
             parts[output.loss_mean.name] = name
             text = name
