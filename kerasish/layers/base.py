@@ -69,6 +69,7 @@ class Layer(WeightHolder):
     # Whether forward() is straight-line code, whatever the mode and the input's shape, so that a
     # model may call what it calls instead of the layer.
     is_transparent: ClassVar[bool] = False
+    casts_outputs: ClassVar[bool] = True  # to the compute type of a mixed policy
 
     _call_parameters: ClassVar[frozenset[str]] = frozenset()
 
@@ -174,6 +175,8 @@ class Layer(WeightHolder):
                 try:
                     return super().__call__(x)
                 except Exception as error:
+                    if x.is_floating_point() and x.dtype is not torch.float32:
+                        return self._call_in_full(args, kwargs)  # which casts
                     self._explain(error, args)
                     raise
         return self._call_in_full(args, kwargs)
@@ -204,18 +207,17 @@ class Layer(WeightHolder):
 
     def _call_forward(self, args: tuple, kwargs: dict) -> Any:
         if self.dtype_policy.compute_dtype == self.dtype_policy.variable_dtype:
-            return self._call_or_explain(args, kwargs)
+            return self._run_explained(args, kwargs)
         first = next(iter(tensors_in(args)), None)
         device = "cpu" if first is None else first.device.type
         with torch.autocast(device, dtype=self.compute_dtype):
-            return self._call_or_explain(args, kwargs)
+            outputs = self._run_explained(args, kwargs)
+        # Of what autocast leaves in single precision, such as embeddings.
+        return map_nested(self._as_output, outputs) if self.casts_outputs else outputs
 
-    def _call_or_explain(self, args: tuple, kwargs: dict) -> Any:
-        try:
-            return super().__call__(*args, **kwargs)
-        except Exception as error:
-            self._explain(error, args)
-            raise
+    def _as_output(self, value: Any) -> Any:
+        is_wide = isinstance(value, Tensor) and value.dtype is torch.float32
+        return value.to(self.compute_dtype) if is_wide else value
 
     def _run_explained(self, args: tuple, kwargs: dict) -> Any:
         # A method of its own: torch.compile does not follow a `try` inside a `with`.

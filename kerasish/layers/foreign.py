@@ -86,6 +86,7 @@ class TorchModule(Layer):
     """
 
     is_transparent = True
+    casts_outputs = False  # torch's autocast knows best what its modules give
 
     def __init__(
         self,

@@ -27,6 +27,8 @@ class Wrapper(Layer):
         TypeError: If `layer` is none of these.
     """
 
+    casts_outputs = False  # what the layers inside give stays as they give it
+
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.layer = as_layer(layer)

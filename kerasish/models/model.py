@@ -54,6 +54,8 @@ class Model(Trainer, Layer):
             one.
     """
 
+    casts_outputs = False  # what the layers inside give stays as they give it
+
     freeze_point: str | None = None
     _class_names: list[str] | None = None
 

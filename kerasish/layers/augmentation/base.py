@@ -167,6 +167,7 @@ class AugmentationLayer(Layer):
 
     # The call
 
+    casts_outputs = False  # images keep their type
     draws_by_sample = True  # so `fit` tells which samples a batch holds
 
     def forward(self, data: Any) -> Any:

@@ -37,6 +37,8 @@ class Bidirectional(Layer):
         torch.Size([2, 8])
     """
 
+    casts_outputs = False  # what the layers inside give stays as they give it
+
     def __init__(
         self,
         layer: Layer,

@@ -259,6 +259,8 @@ class StackedRNNCells(Layer):
         ValueError: If one of them is no cell.
     """
 
+    casts_outputs = False  # what the layers inside give stays as they give it
+
     cells: nn.ModuleList
 
     def __init__(self, cells: Sequence[Any], **kwargs: Any) -> None:

@@ -48,6 +48,8 @@ class RNN(OverTime):
         torch.Size([3, 2])
     """
 
+    casts_outputs = False  # what the layers inside give stays as they give it
+
     def __init__(
         self,
         cell: Any,
