@@ -100,8 +100,7 @@ class NumberedRows:
 
     def forget(self) -> None:
         """Drop a pass that has begun, so that nobody else reads; `resume` begins it again."""
-        self.feed.close()
-        self.feed._begun = self.feed._peeked = None
+        self.feed.forget_begun()
 
     def replaced(
         self, columns: Batch, device: torch.device, short: Callable[[Any], Any] | None

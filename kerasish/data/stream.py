@@ -146,6 +146,16 @@ class StreamFeed(Feed):
         before = self._prepare
         self._prepare = function if before is None else _in_turn(before, function)
 
+    @property
+    def was_peeked(self) -> bool:
+        """Whether the first batch of the next pass has been read."""
+        return self._peeked is not None
+
+    def forget_begun(self) -> None:
+        """Drop a pass that has begun, so that nobody else reads; `resume` begins it again."""
+        self.close()
+        self._begun = self._peeked = None
+
     def peek(self) -> Batch:
         """The first batch; the next pass begins with it."""
         if self._peeked is None:

@@ -147,7 +147,7 @@ class FrozenCache:
         if rows.is_fixed is False:
             return "its data are drawn anew in each epoch, as augmentation is"
         if rows.is_fixed is None and self.wanted == "auto":
-            if self.speak and self.training and feed._peeked is not None:
+            if self.speak and self.training and feed.was_peeked:
                 # Read already: to read more could change what is drawn for it.
                 self._doubt = perf_counter(), map_leaves(lambda t: t[:1], feed.peek()[0])
             return "nobody knows whether its data are the same in every epoch"
