@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from kerasish import (
     utils,
 )
 from kerasish.models.eject.rates import rate_function
+from kerasish.models.eject.wrapping import wrapped
 
 EPOCHS = 3
 
@@ -408,6 +410,13 @@ def several_calls():
     return Model(x, -torch.log_softmax(y, dim=-1) + torch.nn.functional.logsigmoid(y))
 
 
+def far_from_short():
+    x = Input((4,), name="a_name_that_is_rather_long")
+    equation = "...a,ab->...b"
+    parts = [layers.EinsumDense(equation, (None, 3)[1:], name=f"part_{n}")(x) for n in range(4)]
+    return Model(x, torch.stack([torch.einsum("ab,cb->ab", p, p) for p in parts], dim=1).sum(1))
+
+
 def stateful():
     x = Input((4,))
     sequence = layers.Reshape((2, 2))(x)
@@ -421,13 +430,40 @@ def attending():
     return Model(x, layers.Dense(3)(steps.flatten(1)))
 
 
-@pytest.mark.parametrize("make", [several_calls, stateful, attending])
+@pytest.mark.parametrize("make", [several_calls, far_from_short, stateful, attending])
 def test_calls_of_many_kinds_are_written(make, tmp_path):
     model = make()
     model.compile("adam", "mse")
     count = len(model.outputs)
 
     tells_what_fit_tells(model, ROWS, TARGETS if count == 1 else [TARGETS] * count, tmp_path)
+    assert max(map(len, (tmp_path / "train.py").read_text().splitlines())) <= 100
+
+
+def test_long_calls_are_broken_at_their_arguments_but_not_in_strings():
+    line = f'    x = torch.einsum("ab,bc->ac", {"first" * 8}, F.relu({"second" * 7}, inplace=True))'
+
+    assert wrapped(line).split("\n") == [
+        "    x = torch.einsum(",
+        '        "ab,bc->ac",',
+        f"        {'first' * 8},",
+        f"        F.relu({'second' * 7}, inplace=True),",
+        "    )",
+    ]
+    assert wrapped(line[:90]) == line[:90]
+
+
+def test_the_page_shows_what_is_written(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "eject.md").read_text(encoding="utf-8")
+    code, _, *shown = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    rows = {"x": rows_of(40, 28, 28), "y": classes(40, 10)}
+
+    exec(code.replace('"train.py"', "path"), rows | {"path": tmp_path / "train.py"})
+
+    text = re.sub(r"dense\w*|dropout\w*", "layer", (tmp_path / "train.py").read_text())
+    assert len(shown) == 2
+    for block in shown:
+        assert re.sub(r"dense\w*|dropout\w*", "layer", block) in text
 
 
 # Without data

@@ -15,7 +15,6 @@ from kerasish.models.eject.expressions import attribute
 from kerasish.models.eject.modules import constructor
 from kerasish.modes import kept_modes
 
-_WIDTH = 92  # of a line, without its indentation
 _FEW = 4  # frozen modules that are named one by one
 
 
@@ -170,9 +169,6 @@ def definition(member: Member, frozen: Frozen) -> list[str]:
         dtype = "" if value.is_floating_point() else f", dtype={value.dtype}"
         return [f'self.register_buffer("{name}", torch.empty({_shape(value)}{dtype}))']
     lines = [f"self.{name} = {constructor(value, is_frozen=name in frozen.modes)}"]
-    if isinstance(value, nn.Sequential) and len(lines[0]) > _WIDTH:
-        parts = [f"    {constructor(part)}," for part in value]
-        lines = [f"self.{name} = nn.Sequential(", *parts, ")"]
     lines += [
         attribute(f"self.{name}.{own}") + attribute(f" = self.{other}")
         for own, other in member.ties.items()

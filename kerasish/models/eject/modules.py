@@ -35,8 +35,9 @@ def constructor(module: nn.Module, *, is_frozen: bool = False) -> str:
             "Build it of layers or of torch.nn's modules; or keep it, and write the loop around "
             "model.to_torch().",
         )
-    if isinstance(module, nn.Identity):
-        return "nn.Identity()"
+    takes_nothing = type(module).__init__ is nn.Module.__init__  # such as Sigmoid
+    if takes_nothing or isinstance(module, nn.Identity):
+        return f"nn.{name}()"
     if isinstance(module, nn.Sequential):
         return f"nn.{name}({', '.join(constructor(child) for child in module)})"
     return _call(f"nn.{name}", _arguments(module))
@@ -45,7 +46,8 @@ def constructor(module: nn.Module, *, is_frozen: bool = False) -> str:
 def is_torchs(module: nn.Module) -> bool:
     """Whether a module is one of `torch.nn` that a script can make, or a chain of such."""
     if isinstance(module, nn.Sequential):
-        return type(module) is nn.Sequential and all(map(is_torchs, module))
+        is_plain = list(module._modules) == [str(place) for place in range(len(module))]
+        return is_plain and type(module) is nn.Sequential and all(map(is_torchs, module))
     if isinstance(module, BiasedNorm):
         return True
     is_stock = getattr(nn, type(module).__name__, None) is type(module)

@@ -17,6 +17,7 @@ from kerasish.models.eject.members import Frozen, Member, biased_norms, definiti
 from kerasish.models.eject.modes import merged
 from kerasish.models.eject.modules import biased_name, is_torchs
 from kerasish.models.eject.refusal import refusal
+from kerasish.models.eject.wrapping import wrapped
 from kerasish.modes import kept_modes
 
 
@@ -94,7 +95,10 @@ class _Writer:
         try:
             with kept_modes(model):
                 model.train(training)
-                outputs = expand(model.inputs, model.output, lambda m: not is_torchs(m))
+                # A chain cut out of another at each call is not in the model, but its parts are.
+                outputs = expand(
+                    model.inputs, model.output, lambda m: id(m) not in paths or not is_torchs(m)
+                )
                 return to_fx(model.inputs, outputs, lambda m: paths[id(m)], constant)
         except Exception as error:
             raise refusal(
@@ -171,6 +175,7 @@ class _Writer:
             lines += [f"        {line}" for line in definition(member, self.frozen)]
         lines += [f"        {line}" for line in self.frozen.parameter_lines()]
         lines += ["", *(f"    {line}" for line in self.forward.lines())]
+        lines = wrapped("\n".join(lines)).split("\n")
         lines += self.frozen.mode_lines()
         moving = [m.value for m in self.members if m.name not in self.frozen.modes]
         kinds = dict.fromkeys(biased_name(m) for m in moving if isinstance(m, BiasedNorm))
