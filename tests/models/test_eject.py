@@ -440,6 +440,39 @@ def test_calls_of_many_kinds_are_written(make, tmp_path):
     assert max(map(len, (tmp_path / "train.py").read_text().splitlines())) <= 100
 
 
+def test_one_factor_on_every_scheduled_rate_is_written(tmp_path):
+    model = Sequential([Input((4,)), layers.Dense(3, name="only")])
+    optimizer = optimizers.SGD(schedules.ExponentialDecay(0.1, 2, 0.5))
+    model.compile(optimizer, "mse", lr_multipliers={"only": 0.5})
+
+    tells_what_fit_tells(model, ROWS, TARGETS, tmp_path)
+
+
+def test_tokens_in_bytes_stay_numbers_of_rows(tmp_path):
+    model = Sequential([Input((4,), dtype="int64"), layers.Embedding(9, 2), layers.Flatten()])
+    model.add(layers.Dense(3))
+    model.compile("sgd", "mse")
+
+    tells_what_fit_tells(model, classes(120, 9).reshape(30, 4).astype("uint8"), TARGETS, tmp_path)
+
+
+def test_a_torch_optimizer_with_groups_of_its_own_is_written(tmp_path):
+    model = Sequential([Input((4,)), layers.Dense(5, name="first"), layers.Dense(3)])
+    first, second = (list(layer.parameters()) for layer in model.layers)
+    groups = [{"params": first, "lr": 0.1}, {"params": second, "weight_decay": 0.5}]
+    model.compile(torch.optim.SGD(groups, lr=0.01, momentum=0.9), "mse")
+
+    tells_what_fit_tells(model, ROWS, TARGETS, tmp_path)
+
+    model.compile(torch.optim.SGD(first), "mse")
+    with pytest.raises(ValueError, match="optimizer of some of the weights"):
+        model.eject(tmp_path / "train.py")
+    groups = [{"params": first, "momentum": 0.1}, {"params": second}]
+    model.compile(torch.optim.SGD(groups), "mse")
+    with pytest.raises(ValueError, match="groups differ"):
+        model.eject(tmp_path / "train.py")
+
+
 def test_long_calls_are_broken_at_their_arguments_but_not_in_strings():
     line = f'    x = torch.einsum("ab,bc->ac", {"first" * 8}, F.relu({"second" * 7}, inplace=True))'
 

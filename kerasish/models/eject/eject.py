@@ -158,7 +158,7 @@ def _feed(model: Any, x: Any, y: Any, batch_size: int | None) -> ArrayFeed:
 def _objective_without_data(model: Any) -> Objective:
     """Losses and metrics for targets of the shapes that the losses call for."""
     recipe = model._recipe
-    if any(loss in ("crossentropy", "ce") for loss in leaves_of_setting(recipe.loss)):
+    if any(loss in ("crossentropy", "ce") for loss in _listed(recipe.loss)):
         raise ValueError(
             'eject: what loss="crossentropy" means depends on the targets. Pass x and y, or '
             "compile with the loss's own name."
@@ -173,7 +173,7 @@ def _objective_without_data(model: Any) -> Objective:
     return Objective(recipe, names, targets[0] if len(targets) == 1 else targets, y_pred)
 
 
-def leaves_of_setting(value: Any) -> list[Any]:
+def _listed(value: Any) -> list[Any]:
     """What `compile` was given for all outputs together."""
     if isinstance(value, dict):
         return list(value.values())
@@ -225,12 +225,16 @@ def _named(
 ) -> dict[str, Tensor]:
     x, y, _ = rows
     flat = model._flatten((x,))
-    is_bytes = any(tensor.dtype == torch.uint8 for tensor in flat)
+    # Bytes that become floats stay bytes in the file, a quarter of the size.
+    kinds = [
+        (tensor.dtype, wanted.dtype) for tensor, wanted in zip(flat, model.inputs, strict=True)
+    ]
+    is_bytes = kinds == [(torch.uint8, torch.float32)]
     if is_bytes and model.preprocessing is not None:
         raise refusal(
             "The preprocessing of raw images", "Pass images that are ready for the model."
         )
-    arranged = flat if is_bytes and len(flat) == 1 else model._arrange((x,))
+    arranged = flat if is_bytes else model._arrange((x,))
     columns = dict(zip(inputs, arranged, strict=True))
     by_name = zip(targets, objective.flat(y), strict=True)
     return columns | {name: tensor for name, tensor in by_name if name in used}

@@ -107,6 +107,7 @@ class Forward:
         given = [value_text(arg, self._read) for arg in node.args]
         while given and given[-1] == "None":  # a recurrent module's state, if there is none
             given.pop()
+        given += [f"{key}={value_text(arg, self._read)}" for key, arg in node.kwargs.items()]
         return f"{self.access[str(node.target)]}({', '.join(given)})"
 
     def _read(self, node: fx.Node) -> str:

@@ -110,6 +110,12 @@ def _constants(run: Run) -> str:
     )
 
 
+def _device_kind(run: Run) -> str:
+    """The device without its number, as source."""
+    kind, _, number = str(run.model._recipe.device).partition(":")
+    return quoted(kind) if number else "DEVICE"
+
+
 def _measure(run: Run) -> list[str]:
     """The function that computes a batch's loss and metrics."""
     arguments, inputs = ", ".join(run.data.columns), ", ".join(run.network.inputs)
@@ -123,7 +129,10 @@ def _measure(run: Run) -> list[str]:
     half = _HALVES.get(run.model._recipe.precision)
     call = f"{', '.join(names)} = model({inputs})"
     if half:
-        lines += [f"    with torch.autocast(DEVICE, dtype=torch.{half}):", f"        {call}"]
+        lines += [
+            f"    with torch.autocast({_device_kind(run)}, dtype=torch.{half}):",
+            f"        {call}",
+        ]
         lines += [f"    {name} = {name}.float()" for name in names]
     else:
         lines.append(f"    {call}")
@@ -262,7 +271,7 @@ def _train(run: Run) -> list[str]:
         *(f"    {line}" for line in run.update.constructor),
     ]
     if run.model._recipe.precision == "float16-mixed":
-        lines.append("    scaler = torch.amp.GradScaler(DEVICE)")
+        lines.append(f"    scaler = torch.amp.GradScaler({_device_kind(run)})")
     lines += ["", "    torch.manual_seed(SEED)"]
     if run.shuffle:
         lines.append("    order_seed = int(torch.randint(2**31, ()))  # as fit draws it")

@@ -15,6 +15,7 @@ from kerasish.optimizers.algorithms import RMSpropAlgorithm
 
 _LEFT_OUT = ("params", "lr", "foreach", "capturable", "differentiable")
 _WIDTH = 84  # of a line, without its indentation
+_OF_GROUPS = ("params", "param_names", "lr", "lr_scale", "weight_decay", "decay", "initial_lr")
 _UNWRITTEN = ("use_ema", "loss_scale_factor", "gradient_accumulation_steps")
 
 
@@ -52,7 +53,8 @@ def write_update(model: Any, names: dict[int, str]) -> Update:
         if getattr(optimizer, setting):
             raise refusal(f"`{setting}` of the optimizer", "Compile without it.")
     inner = _torch_optimizer(model)
-    groups = [_Group(group, names, optimizer) for group in inner.param_groups]
+    _check_groups(model, inner)
+    groups = [_Group(group, names) for group in inner.param_groups]
     schedule = optimizer._schedule
     update = Update(_classes(inner), [], _constructor(inner, groups, names, schedule is None))
     if recipe.clip_norm is not None:
@@ -61,8 +63,9 @@ def write_update(model: Any, names: dict[int, str]) -> Update:
         )
     if schedule is not None:
         update.functions.append(rate_function(getattr(optimizer, "_given_rate", schedule)))
-        scales = any(group.scale != 1 for group in groups)
-        factor = 'group["scale"] * ' if scales else ""
+        scales = {group.scale for group in groups}
+        factor = f"{groups[0].scale:.12g} * " if scales != {1.0} else ""
+        factor = 'group["scale"] * ' if len(scales) > 1 else factor
         update.lines += [
             "for group in optimizer.param_groups:",
             f'    group["lr"] = {factor}learning_rate(step)',
@@ -76,7 +79,7 @@ def write_update(model: Any, names: dict[int, str]) -> Update:
 class _Group:
     """A parameter group: its parameters' names in the script, and its own settings."""
 
-    def __init__(self, group: dict[str, Any], names: dict[int, str], optimizer: Any) -> None:
+    def __init__(self, group: dict[str, Any], names: dict[int, str]) -> None:
         self.names = [names[id(p)] for p in group["params"] if id(p) in names]
         self.rate = float(group["lr"])
         self.scale = float(group.get("lr_scale", 1.0))
@@ -95,6 +98,16 @@ def _torch_optimizer(model: Any) -> torch.optim.Optimizer:
     fresh._exclusion = given._exclusion
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     return fresh.bind(named, model._recipe.lr_multipliers).torch
+
+
+def _check_groups(model: Any, inner: torch.optim.Optimizer) -> None:
+    """Refuse an optimizer of the user's making whose groups say more than the script can."""
+    held = {id(p) for group in inner.param_groups for p in group["params"]}
+    if any(p.requires_grad and id(p) not in held for p in model.parameters()):
+        raise refusal("An optimizer of some of the weights", "Freeze the others instead.")
+    rest = [{k: group[k] for k in group if k not in _OF_GROUPS} for group in inner.param_groups]
+    if any(settings != rest[0] for settings in rest):
+        raise refusal("An optimizer whose groups differ", "Let them differ in rate or decay only.")
 
 
 def _constructor(
