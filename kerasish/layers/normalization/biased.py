@@ -8,12 +8,20 @@ Keras's.
 from __future__ import annotations
 
 import copy
+import functools
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 _HALVES = (torch.bfloat16, torch.float16)
+
+
+@functools.lru_cache(maxsize=256)
+def _number(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor: torch makes one of it at each call, which takes twice the product."""
+    return torch.tensor(value, dtype=dtype, device="cpu")
 
 
 class BiasedNorm(_BatchNorm):
@@ -46,7 +54,9 @@ class BiasedNorm(_BatchNorm):
         except KeyError:  # a parametrisation or pruning makes them
             weight, bias = self.weight, self.bias
         # Divided, since products with a rounded reciprocal drift over thousands of steps.
-        excess = number / (number - 1)
+        excess: Any = number / (number - 1)
+        if not torch.compiler.is_compiling():
+            excess = _number(excess, variance.dtype)
         hidden.mul_(excess)
         try:
             return torch.batch_norm(
