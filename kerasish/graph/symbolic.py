@@ -302,6 +302,8 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
     Raises:
         Exception: What the call itself raises on such shapes, with the shapes added as a note.
     """
+    # Copies of the lists in them, which the caller may go on filling.
+    args, kwargs = map_nested(lambda leaf: leaf, (args, kwargs))
     node = Node(target, args, kwargs)
     _check_arguments(node)
     try:

@@ -43,6 +43,13 @@ class _ImageSize(AugmentationLayer):
         # The same for all samples; the parameter only says how many there are.
         return self.transform(data, {"one": torch.ones(batch, device=images.device)}, size)
 
+    def followed(self, data: Any) -> Any:
+        """Refuse: what is cut out, and how it is scaled, depends on the image's size."""
+        raise TypeError(
+            f'{type(self).__name__} "{self.name}" cannot be written as torch calls. Bring images '
+            "to size before the model, for instance in the data set."
+        )
+
     def output_size(self, size: Size) -> Size:
         """The size asked for."""
         return self.height, self.width

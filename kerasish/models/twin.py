@@ -8,10 +8,12 @@ import torch
 from torch import fx, nn
 
 from kerasish import activations
+from kerasish.data.arrays import leaves
 from kerasish.graph.expand import expand, expanded_graph
 from kerasish.layers.base import Layer
 from kerasish.layers.lora import LowRank
 from kerasish.layers.normalization.biased import BiasedNorm
+from kerasish.models.trial import alike, sample_inputs
 from kerasish.modes import evaluating
 from kerasish.variables import Variable
 
@@ -43,8 +45,29 @@ def torch_twin(model: Any) -> fx.GraphModule:
     _use_torch_functions(graph)
     root = _plain_tree(model)
     twin = fx.GraphModule(root, graph, class_name="Twin")
+    _try(twin, model)
     twin.train(model.training)
     return twin
+
+
+def _try(twin: nn.Module, model: Any) -> None:
+    """See on a few rows that the twin gives what the model gives."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if device.type == "meta":
+        return
+    with torch.no_grad(), torch.random.fork_rng(), evaluating(model):
+        inputs = sample_inputs(model, device)
+        try:
+            wanted = leaves(model.forward(*inputs))
+        except Exception:  # these rows are not to its taste: nothing is known then
+            return
+        given = leaves(twin.eval()(*inputs))
+    if not all(alike(a, b) for a, b in zip(wanted, given, strict=True)):
+        raise TypeError(
+            f'"{model.name}" has a layer whose code cannot be written as torch calls: what it '
+            "would become gives other numbers. Code that depends on values, or loops over an axis "
+            "of unknown size, cannot be followed."
+        )
 
 
 def _use_torch_functions(graph: fx.Graph) -> None:

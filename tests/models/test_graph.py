@@ -615,3 +615,13 @@ def test_subclass_may_hand_its_graph_to_model():
     assert model.units == 2
     assert model(torch.ones(1, 3)).shape == (1, 2)
     assert "def forward" in model.code
+
+
+def test_a_list_may_grow_after_it_was_merged():
+    parts = [Input((4,))]
+    for _ in range(3):  # as in a DenseNet: each layer sees all results so far
+        joined = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+        parts.append(layers.Dense(2)(joined))
+    model = Model(parts[0], layers.Concatenate()(parts))
+
+    assert model(torch.ones(1, 4)).shape == (1, 10)

@@ -109,6 +109,42 @@ def test_the_twin_stores_the_variance_that_torch_stores():
     assert_close(model.layers[0].norm.running_var, x.var(0, correction=0))
 
 
+STEPPING = {
+    "LSTM of another activation": (lambda: layers.LSTM(3, activation="relu"), (5, 4)),
+    "backwards": (
+        lambda: layers.LSTM(3, activation="relu", return_sequences=True, go_backwards=True),
+        (5, 4),
+    ),
+    "both ways": (lambda: layers.Bidirectional(layers.SimpleRNN(2, activation="relu")), (5, 4)),
+    "convolutional": (lambda: layers.ConvLSTM1D(2, 3, return_sequences=True), (5, 6, 4)),
+}
+
+
+@pytest.mark.parametrize("kind", STEPPING)
+def test_the_twin_takes_all_steps_of_layers_that_loop_over_time(kind):
+    make, shape = STEPPING[kind]
+    model, x = Sequential([Input(shape), make()]), torch.rand(2, *shape)
+
+    assert_close(model.to_torch().eval()(x), model.eval()(x))
+
+
+@pytest.mark.parametrize("layer", [layers.Resizing(4, 4), layers.CenterCrop(4, 4)], ids=str)
+def test_layers_that_look_at_sizes_are_refused(layer):
+    model = Sequential([Input((3, 8, 8)), layer])
+
+    with pytest.raises(TypeError, match=f'"{layer.name}" cannot be written as torch calls'):
+        model.to_torch()
+
+
+def test_a_twin_that_would_give_other_numbers_is_refused():
+    class Deceptive(layers.Layer):
+        def forward(self, x):
+            return x * (2.0 if type(x) is torch.Tensor else 3.0)
+
+    with pytest.raises(TypeError, match="gives other numbers"):
+        Sequential([Input((3,)), Deceptive()]).to_torch()
+
+
 def test_the_module_of_a_module_model_is_its_own_twin():
     module = nn.Linear(2, 2)
     assert Model(module).to_torch() is module
@@ -199,7 +235,6 @@ def test_a_recurrent_model_is_built_without_walking_through_time(monkeypatch):
     model, _ = recurrent()
 
     model.shortest_forward()
-    model.to_torch()
 
     assert set(lengths) == {1}
     assert model.get_layer(index=2).output.shape == (None, None, 6)

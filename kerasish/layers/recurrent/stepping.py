@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from kerasish.graph.symbolic import is_symbolic
+
 
 def choose(mask: Tensor, new: Any, old: Any) -> Any:
     """Rows of `new` where the mask is true and of `old` elsewhere, in nested lists of tensors."""
@@ -45,8 +47,10 @@ def run_steps(
         All outputs `(B, T, ...)` (only the last if `last_only`), the last output, the last states.
     """
     length = inputs.shape[1]
-    # Without data one step tells the shapes; a thousand would tell them no better.
-    steps = inputs[:, :1].unbind(1) if inputs.is_meta else inputs.unbind(1)
+    # Without data one step tells the shapes; a thousand would tell them no better. A symbolic
+    # tensor, though, is here for its code to be followed, by to_torch().
+    tells_shapes = inputs.is_meta and not is_symbolic(inputs)
+    steps = inputs[:, :1].unbind(1) if tells_shapes else inputs.unbind(1)
     outputs, output = [], None
     for time, x in enumerate(steps):
         new_output, new_states = step(x, states)
@@ -64,7 +68,7 @@ def run_steps(
     if last_only:
         return output.unsqueeze(1), output, states
     stacked = torch.stack(outputs, 1)
-    if inputs.is_meta:
+    if tells_shapes:
         stacked = stacked.expand(-1, length, *stacked.shape[2:])
     return stacked, output, states
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kerasish.data.arrays import leaves
 from kerasish.models.eject.refusal import refusal
+from kerasish.models.trial import alike, sample_inputs
 from kerasish.modes import kept_modes
 
 _SEED = 1
-_ANY = 64  # what an axis of unknown size has here
 _UNFOLLOWED = (
     "A layer's code cannot be followed call by call, as that of resizing and of recurrent layers "
     "that step through time in Python: write the loop around the model's own layers instead."
@@ -62,7 +62,7 @@ class _Trial:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.network = names["Network"]().to(device)
         self.weights = weights
-        self.inputs = _sample(model, device)
+        self.inputs = sample_inputs(model, device)
 
     def agrees(self, *, training: bool) -> bool:
         """Whether the model in its present mode and the network give the same."""
@@ -77,7 +77,7 @@ class _Trial:
         torch.manual_seed(_SEED)
         given = leaves(self.network.train(training)(*self.inputs))
         pairs = zip(wanted, given, self.scores, strict=True)
-        return all(_alike(a, _activated(b, activation)) for a, b, activation in pairs)
+        return all(alike(a, _activated(b, activation)) for a, b, activation in pairs)
 
 
 def _added_losses(model: Any) -> str:
@@ -91,20 +91,3 @@ def _activated(y: Tensor, activation: str | None) -> Tensor:
     if activation is None:
         return y
     return torch.sigmoid(y) if activation == "sigmoid" else torch.softmax(y, -1)
-
-
-def _alike(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True)
-
-
-def _sample(model: Any, device: torch.device) -> list[Tensor]:
-    """Four rows for each input: noise, or zeros and ones where it takes integers."""
-    made = []
-    generator = torch.Generator().manual_seed(_SEED)
-    for tensor in model.inputs:
-        shape = [4, *(_ANY if size is None else size for size in tensor.shape[1:])]
-        if tensor.dtype.is_floating_point:
-            made.append(torch.randn(shape, generator=generator, dtype=tensor.dtype))
-        else:
-            made.append(torch.randint(2, shape, generator=generator).to(tensor.dtype))
-    return [sample.to(device) for sample in made]
