@@ -16,7 +16,6 @@ from kerasish.layers.foreign import unique_for
 from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
 from kerasish.models import bundle, freezing, rates, saving
-from kerasish.models.eject import eject as write_script
 from kerasish.models.summary import model_html, print_summary
 from kerasish.training.trainer import Trainer
 
@@ -353,6 +352,8 @@ class Model(Trainer, Layer):
             ValueError: If something cannot be written plainly; no file is written then, and the
                 message says which part and what to do.
         """
+        from kerasish.models.eject import eject as write_script  # only who leaves needs it
+
         data = x, y, batch_size, epochs, validation_split, validation_data
         write_script(self, path, *data, shuffle, seed)
 
