@@ -707,3 +707,19 @@ def test_a_failure_leaves_an_older_script_whole(tmp_path):
         dense(optimizer="lion").eject(path)
 
     assert path.read_bytes() == before
+
+
+def test_what_is_made_of_parameters_before_the_call_is_refused(tmp_path):
+    class Doubled(layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight((3, input_shape[-1]))
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.w * 2)
+
+    model = Sequential([Input((4,)), Doubled()])
+    model.compile("sgd", "mse")
+
+    with pytest.raises(ValueError, match="made of parameters would no longer learn"):
+        model.eject(tmp_path / "train.py", ROWS, TARGETS)
+    assert not any(tmp_path.iterdir())

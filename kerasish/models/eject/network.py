@@ -87,6 +87,8 @@ class _Writer:
 
         def constant(tensor: Tensor) -> str:
             if id(tensor) not in tensors:
+                if tensor.requires_grad:
+                    raise TypeError("a tensor that is made of parameters would no longer learn")
                 equal = (k for k, known in self.constants.items() if _equal(known, tensor))
                 tensors[id(tensor)] = next(equal, f"constant_{len(self.constants)}")
                 self.constants[tensors[id(tensor)]] = tensor
