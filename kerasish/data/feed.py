@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
 from kerasish.data.shard import Shard
+from kerasish.data.transfer import Transfer
 from kerasish.describe import describe
 
 Batch = tuple[Any, Any, Any]  # x, y, sample_weight
@@ -153,6 +154,7 @@ class ArrayFeed(Feed):
         self._shard = shard
         self.shuffle, self.seed = shuffle, seed
         self.device = torch.device(device)
+        self._transfer = Transfer(self.device)
         named = ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
         self._set(*(as_tensors(value, name, floats) for value, name in named))
         self.num_samples = check_rows(self._structure)
@@ -291,10 +293,7 @@ class ArrayFeed(Feed):
             yield [self._send(c.index_select(0, parts[number])) for c, parts in places]
 
     def _send(self, tensor: Tensor) -> Tensor:
-        if tensor.device == self.device:
-            return tensor
-        # From pinned memory the copy overlaps with what the device is computing.
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        return self._transfer.send(tensor)
 
     def _rebuild(self, flat: tuple[Tensor, ...]) -> Batch:
         items = iter(flat)

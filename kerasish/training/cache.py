@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +20,7 @@ from kerasish.data.random_state import random_state, set_random_state
 from kerasish.data.stream import StreamFeed
 from kerasish.describe import count_of, describe
 from kerasish.graph.expand import has_hooks
+from kerasish.modes import evaluating
 from kerasish.training.collect import Collector, Reader, UnfitError, arranged, checksum
 from kerasish.training.loop import Passes
 from kerasish.training.prefix import Prefix, split
@@ -206,15 +207,9 @@ class FrozenCache:
         plan = self.plan
         is_short = plan.is_plain and not has_hooks(plan.model.modules())
         opens = getattr(plan.model, "opens", None) if is_short else None
-        mode = plan.model.training
         first = arranged(plan, map_leaves(lambda t: t[:1], x))[0]
-        if self.training:
+        with nullcontext() if self.training else evaluating(plan.model):
             return split(plan.model, first, opens)
-        plan.model.eval()
-        try:
-            return split(plan.model, first, opens)
-        finally:
-            plan.model.train(mode)
 
     def _batches_saved(self, uses: int) -> int:
         """How many batches need not go through the first part, after those of the trial."""

@@ -16,6 +16,7 @@ from kerasish.data import Feed, make_feed
 from kerasish.describe import describe, suggest
 from kerasish.layers.holder import WeightHolder
 from kerasish.models.freezing import stages
+from kerasish.modes import evaluating
 from kerasish.saving.files import replacing
 from kerasish.training.loop import Passes
 from kerasish.training.placement import place_model
@@ -97,15 +98,11 @@ def _batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """What each batch gives, by name, and its targets."""
     model = plan.model
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for x, y, _ in Passes(feed, None, restarts=True).next_epoch():
             found = _run(model, plan.cast(x), modules)
             arrays = {n: _array(found[n], pooling, modules[n][0]) for n in modules}
             yield arrays | ({"targets": y.cpu().numpy()} if isinstance(y, Tensor) else {})
-    finally:
-        model.train(was_training)
 
 
 def _joined(batches: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

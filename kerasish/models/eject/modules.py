@@ -56,7 +56,7 @@ def is_torchs(module: nn.Module) -> bool:
 
 def biased_name(module: BiasedNorm) -> str:
     """The name of torch's class behind one of kerasish's batch normalisations."""
-    return next(c.__name__ for c in type(module).__mro__ if getattr(nn, c.__name__, None) is c)
+    return _torch_class(module).__name__
 
 
 def _call(name: str, arguments: list[str]) -> str:
