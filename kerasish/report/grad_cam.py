@@ -20,10 +20,10 @@ from kerasish.report.drawing import grid, save_figure, show_image, without_prepr
 from kerasish.report.map_layers import channels_first, find_layer
 from kerasish.report.predictions import as_model, names_of
 from kerasish.training.placement import autocast, device_of, place_model
+from kerasish.training.plan import StepPlan
 from kerasish.training.planned import fit_inputs
 from kerasish.training.recipe import Recipe
 from kerasish.training.session import as_numpy
-from kerasish.training.step import StepPlan
 from kerasish.tta.crops import format_of
 
 

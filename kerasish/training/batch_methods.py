@@ -12,8 +12,9 @@ from kerasish.data.stream import batch_rows
 from kerasish.layers.holder import added_losses
 from kerasish.metrics import Metric
 from kerasish.training.objective import Objective
+from kerasish.training.plan import StepPlan
 from kerasish.training.recipe import Recipe
-from kerasish.training.step import FullTrainStep, StepPlan
+from kerasish.training.step import FullTrainStep
 from kerasish.training.tracker import Tracker
 
 

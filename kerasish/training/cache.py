@@ -23,8 +23,8 @@ from kerasish.graph.expand import has_hooks
 from kerasish.modes import evaluating
 from kerasish.training.collect import Collector, Reader, UnfitError, arranged, checksum
 from kerasish.training.loop import Passes
+from kerasish.training.plan import StepPlan
 from kerasish.training.prefix import Prefix, split
-from kerasish.training.step import StepPlan
 from kerasish.training.storage import told
 
 # Seconds that features must save to be worth their memory.

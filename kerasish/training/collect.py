@@ -14,9 +14,9 @@ from kerasish.data.feed import Batch, Feed
 from kerasish.data.random_state import generators_in, random_state
 from kerasish.random import SeedGenerator
 from kerasish.training.placement import autocast
+from kerasish.training.plan import StepPlan
 from kerasish.training.prefix import Prefix
 from kerasish.training.preflight.probe import unchanged
-from kerasish.training.step import StepPlan
 from kerasish.training.storage import make_room
 
 Features = tuple[Tensor, ...]

@@ -11,15 +11,15 @@ from kerasish.training import preflight
 from kerasish.training.compiled import Compiled
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
+from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.probe import first_rows
 from kerasish.training.preflight.probe import run as run_rows
-from kerasish.training.step import StepPlan
 from kerasish.training.targets import class_tables, class_weigher, target_preparer
 from kerasish.training.tracker import Tracker
 
 
 class Planned(Compiled):
-    """How a model makes the plan of a run; see `kerasish.training.step.StepPlan`."""
+    """How a model makes the plan of a run; see `kerasish.training.plan.StepPlan`."""
 
     def _plan(
         self, feed: Feed, class_weight: Any = None, *, training: bool = False

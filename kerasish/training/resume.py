@@ -36,7 +36,7 @@ def capture(run: Any, epoch: int, batch: int) -> tuple[dict[str, Any], dict[str,
         "epoch": epoch,
         "batch": batch,
         "fingerprint": fingerprint(run),
-        "weights": weights_of(run.model),
+        "weights": weights_of(run.model, getattr(run.step, "gathers", True)),
         "training": training_state(run),
         "callbacks": callback_states(run.listeners.callbacks),
         "stop_training": run.model.stop_training,
@@ -180,14 +180,20 @@ def _renamed(state: Any, names: dict[str, str]) -> Any:
     return state
 
 
-def weights_of(model: Any) -> dict[str, Any]:
-    """The `state_dict`, and the buffers, recurrent states and gradients that it leaves out."""
+def weights_of(model: Any, gathers: bool) -> dict[str, Any]:
+    """The `state_dict`, and the buffers and recurrent states that it leaves out.
+
+    Args:
+        model: The model.
+        gathers: Whether gradients wait for an update, and belong to the state.
+    """
     saved = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    named = model.named_parameters() if gathers else ()
     return {
         "saved": saved,
         "buffers": {name: b for name, b in model.named_buffers() if name not in saved},
         "carried": [layer.states for layer in _carrying(model)],
-        "gradients": {n: p.grad for n, p in model.named_parameters() if p.grad is not None},
+        "gradients": {n: p.grad for n, p in named if p.grad is not None},
     }
 
 

@@ -10,7 +10,8 @@ from kerasish.layers.augmentation.draws import seeing
 from kerasish.training import loop, parallel, resume
 from kerasish.training.averaging import Averaging
 from kerasish.training.cache import FrozenCache
-from kerasish.training.step import StepPlan, make_train_step
+from kerasish.training.plan import StepPlan
+from kerasish.training.step import make_train_step
 from kerasish.training.timings import Timings, advise
 from kerasish.training.tracker import Tracker
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -11,139 +11,12 @@ from torch import Tensor, nn
 from kerasish.data.arrays import map_leaves
 from kerasish.layers.holder import added_losses
 from kerasish.training import parallel
-from kerasish.training.objective import Objective
-from kerasish.training.placement import autocast, input_caster
-from kerasish.training.recipe import Recipe
+from kerasish.training.plan import StepPlan
 from kerasish.training.tracker import Kept
-from kerasish.tta.bound import views_of
 
 Step = Callable[[Any, Any, Any], Kept]
 
-
-class StepPlan:
-    """What the steps of one fit, evaluate or predict have in common.
-
-    Attributes:
-        model: The model; its weights exist.
-        recipe: What `compile` decided.
-        objective: Its resolved losses, `None` for prediction.
-        device: Where it computes.
-        views: What to show the model of each batch, and average; `None` for the batch itself.
-        rest: From features to outputs, where batches bring features in the place of inputs.
-    """
-
-    def __init__(
-        self, model: Any, recipe: Recipe, objective: Objective | None, device: torch.device
-    ) -> None:
-        self.model, self.recipe = model, recipe
-        self.objective, self.device = objective, device
-        self.views = views_of(model)
-        self.note_weights()
-        self.has_masks = bool(getattr(model, "has_output_masks", False))
-        # Here rather than with a step: the scale that was found lasts from epoch to epoch.
-        is_half = recipe.precision == "float16-mixed"
-        self.scaler = torch.amp.GradScaler(device.type) if is_half else None
-        takes_integers = getattr(model, "takes_integers", False)
-        self.feed: Any = None  # what is trained on
-        self.rest: Callable[[Any], Any] | None = None
-        self.is_shared = parallel.is_shared(recipe.data_parallel)
-        self._averaging: tuple[list[int], Any] | None = None
-        self._on_all_gpus: Any = None
-        self._shortest: Callable[[Any], Any] | None = None
-        if recipe.data_parallel == "dp" and parallel.has_gpus(device):
-            self._on_all_gpus = parallel.on_all_gpus(model, self._call)
-        is_graph = hasattr(model, "_input_dtypes")  # which casts its inputs itself
-        first = next(model.parameters(), None)
-        widens = first is None or first.dtype == torch.float32
-        self.cast = input_caster(recipe, takes_integers or is_graph, not is_graph, widens)
-
-    def note_weights(self) -> None:
-        """Take down which weights that learn are penalised or constrained."""
-        weights = [weight for weight in self.model.keras_weights() if weight.trainable]
-        self.penalised = [weight for weight in weights if weight.regularizer is not None]
-        self.constrained = [weight for weight in weights if weight.constraint is not None]
-
-    def take_shortest_way(self) -> None:
-        """Pass by the calls of layers, until a module is replaced or a hook added."""
-        is_free = self._on_all_gpus is None and not self.recipe.jit_compile
-        if is_free and hasattr(self.model, "_input_dtypes"):
-            self._shortest = self.model.shortest_forward()
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether a step is nothing but forward, loss, backward and update."""
-        recipe, model = self.recipe, self.model
-        return (
-            recipe.precision == "float32"
-            and self.views is None
-            and not self.is_shared
-            and self._on_all_gpus is None
-            and recipe.accumulate_steps == 1
-            and recipe.clip_norm is None
-            and recipe.memory_format is None
-            and not recipe.jit_compile
-            and not self.has_masks
-            and not self.penalised
-            and not self.constrained
-            and not model.overrides("compute_loss")
-            and hasattr(model, "_input_dtypes")  # a graph casts its inputs itself
-            and recipe.optimizer.loss_scale_factor is None
-        )
-
-    def run_model(self, x: Any) -> tuple[Any, Any]:
-        """The model's outputs and their masks, under the recipe's precision."""
-        if self.rest is not None:
-            with autocast(self.recipe, self.device):
-                return self.rest(x), None
-        x = self.cast(x)
-        with autocast(self.recipe, self.device):
-            return self._run(x) if self.views is None else self.views(self._run, x)
-
-    def _run(self, x: Any) -> tuple[Any, Any]:
-        if self._on_all_gpus is not None:
-            return self._on_all_gpus(x)
-        return self._call(self.model, x)
-
-    def _call(self, model: Any, x: Any) -> tuple[Any, Any]:
-        if self.has_masks:
-            return model.forward_with_masks(x)
-        return (self._shortest or model.compiled_forward)(x), None
-
-    def training_forward(self) -> Callable[[Any], tuple[Any, Any]]:
-        """What a training step calls as `run_model`; several processes average gradients by it."""
-        if not self.is_shared or self.recipe.accumulate_steps > 1:
-            return self.run_model
-        learning = [id(p) for p in self.model.parameters() if p.requires_grad]
-        if self._averaging is None or self._averaging[0] != learning:
-            self._averaging = learning, parallel.averaging(self.model, self.run_model)
-        return self._averaging[1]
-
-    def rows_of(self, y_pred: Any) -> tuple[int, float]:
-        """This process's rows in a batch, and the mean of all processes."""
-        rows = None if self.feed is None else self.feed.rows
-        own = _rows(y_pred)
-        return (own, own) if rows is None else rows
-
-    def loss_of(self, x: Any, y: Any, y_pred: Any, weight: Any, mask: Any) -> Tensor:
-        """The total loss: the objective's, what layers added, and the weights' penalties."""
-        model = self.model
-        if model.overrides("compute_loss"):
-            return model.compute_loss(x, y, y_pred, weight)
-        assert self.objective is not None
-        with autocast(self.recipe, self.device):
-            loss = self.objective.loss_function()(y, y_pred, weight, mask)
-            return loss + self.extra_loss() if self.penalised or added_losses.any else loss
-
-    def extra_loss(self) -> Tensor | float:
-        """What layers added in this forward pass, and the weights' penalties."""
-        total: Tensor | float = 0.0
-        if added_losses.any:
-            for layer in self.model.modules():
-                for loss in getattr(layer, "_losses", ()):
-                    total = total + loss
-        for weight in self.penalised:
-            total = total + weight.penalty()  # type: ignore[operator]
-        return total
+_SMALL_GRADIENTS = 8 << 20  # bytes
 
 
 def make_train_step(plan: StepPlan) -> Step:
@@ -152,7 +25,7 @@ def make_train_step(plan: StepPlan) -> Step:
     if plan.is_plain:
         return plain_train_step(plan)
     plan.take_shortest_way()
-    return FullTrainStep(plan)
+    return FullTrainStep(plan, leaves_gradients=True)
 
 
 def plain_train_step(plan: StepPlan) -> Step:
@@ -164,29 +37,46 @@ def plain_train_step(plan: StepPlan) -> Step:
     update, gathers = optimizer.update, optimizer.gradient_accumulation_steps is not None
     parameters = [p for p in model.parameters() if p.requires_grad]
     backward = backward_on(plan.device)
-
-    def clear() -> None:
-        for parameter in parameters:
-            parameter.grad = None
+    early, late = (False, False) if gathers else when_to_clear(parameters, plan.device)
 
     def step(x: Any, y: Any, weight: Any) -> Kept:
         if added_losses.any:
             model.clear_losses()
+        if early:
+            clear(parameters)
         y_pred = forward(x)
         loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
         if added_losses.any:
             loss = loss + plan.extra_loss()
-        if not gathers:
-            # Here and not after the update: backward takes this memory again at once. Freed with
-            # the batch it goes back to the system, and costs page faults at every step.
-            clear()
+        if late:
+            clear(parameters)
         backward(loss)
         update(gathers)
         return loss.detach(), detached(y_pred), y, weight, None
 
+    step.gathers = gathers  # type: ignore[attr-defined]
     if not gathers:
-        step.finish = clear  # type: ignore[attr-defined]
+        step.finish = lambda: clear(parameters)  # type: ignore[attr-defined]
     return step
+
+
+def when_to_clear(parameters: Iterable[Tensor], device: torch.device) -> tuple[bool, bool]:
+    """Whether a step drops the last gradients before its forward pass, or before its backward.
+
+    After the update they stay, for callbacks to see. On the CPU, backward is the moment for small
+    ones: it takes this memory again at once, where memory freed with the batch goes back to the
+    system and costs page faults at every step. That of large ones is of more use to activations,
+    as is all on an accelerator, where memory is scarce and torch keeps it.
+    """
+    is_small = sum(parameter.nbytes for parameter in parameters) <= _SMALL_GRADIENTS
+    is_late = is_small and device.type == "cpu"
+    return not is_late, is_late
+
+
+def clear(parameters: Iterable[Tensor]) -> None:
+    """Drop gradients."""
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def backward_on(device: torch.device) -> Callable[[Tensor], None]:
@@ -211,18 +101,34 @@ def backward_on(device: torch.device) -> Callable[[Tensor], None]:
 
 
 class FullTrainStep:
-    """A step with all that a compile can ask for, such as clipping and accumulation."""
+    """A step with all that a compile can ask for, such as clipping and accumulation.
 
-    def __init__(self, plan: StepPlan) -> None:
+    Args:
+        plan: What it has in common with others.
+        leaves_gradients: Whether gradients stay after an update, until the next step or `finish`.
+    """
+
+    def __init__(self, plan: StepPlan, leaves_gradients: bool = False) -> None:
         self.plan = plan
         recipe = plan.recipe
         self.optimizer = recipe.optimizer
+        self.leaves_gradients = leaves_gradients and not self._optimizer_gathers
         self.parameters = [p for p in plan.model.parameters() if p.requires_grad]
+        self.early, self.late = when_to_clear(self.parameters, plan.device)
         self.scaler = plan.scaler
         self.pending = 0  # batches whose gradients wait for the update
         self.pending_rows: float = 0
         self.forward = plan.training_forward()
         self._backward = backward_on(plan.device)
+
+    @property
+    def _optimizer_gathers(self) -> bool:
+        return self.optimizer.gradient_accumulation_steps is not None
+
+    @property
+    def gathers(self) -> bool:
+        """Whether there are gradients that wait for an update."""
+        return self.pending > 0 or self._optimizer_gathers
 
     def state_dict(self) -> dict[str, Any]:
         """What is waiting for the update, and the scale of the loss."""
@@ -240,13 +146,18 @@ class FullTrainStep:
         plan = self.plan
         if added_losses.any:
             plan.model.clear_losses()
+        is_over = self.leaves_gradients and not self.pending
+        if is_over and self.early:
+            clear(self.parameters)
         y_pred, mask = self.forward(x)
         loss = plan.loss_of(x, y, y_pred, weight, mask)
         own, mean = plan.rows_of(y_pred)
+        if is_over and self.late:
+            clear(self.parameters)
         self.backward(loss, own, mean)
         self.pending += 1
         if self.pending == plan.recipe.accumulate_steps:
-            self.finish()
+            self.update()
         kept = loss.detach(), detached(y_pred), y, weight, mask
         # A row that a process took only to take part in the last batch does not count.
         return kept if own else (kept[0], *map_leaves(lambda t: t[:0], kept[1:]))
@@ -270,9 +181,14 @@ class FullTrainStep:
         self._backward(self.optimizer.scale_loss(loss))
 
     def finish(self) -> None:
+        """End an epoch: update from what waits for more batches, and leave no gradients behind."""
+        if self.pending:
+            self.update()
+        if self.leaves_gradients:
+            clear(self.parameters)
+
+    def update(self) -> None:
         """Update the weights from the gradients gathered so far."""
-        if not self.pending:
-            return
         recipe = self.plan.recipe
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
@@ -286,9 +202,10 @@ class FullTrainStep:
         if self.scaler is not None:
             self.scaler.step(self.optimizer)  # type: ignore[arg-type]
             self.scaler.update()
-            self.optimizer.zero_grad()
+            if not self.leaves_gradients:
+                self.optimizer.zero_grad()
         else:
-            self.optimizer.update()
+            self.optimizer.update(not self.leaves_gradients)
         for weight in self.plan.constrained:
             weight.constrain()
         self.pending = self.pending_rows = 0
@@ -346,9 +263,3 @@ def detached(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: detached(item) for key, item in value.items()}
     return [detached(item) for item in value]
-
-
-def _rows(y_pred: Any) -> int:
-    while not isinstance(y_pred, Tensor):
-        y_pred = next(iter(y_pred.values() if isinstance(y_pred, dict) else y_pred))
-    return y_pred.shape[0]

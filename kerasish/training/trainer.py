@@ -19,6 +19,7 @@ from kerasish.training.cache import check_cache_frozen
 from kerasish.training.guards import guarded
 from kerasish.training.on_batch import OnBatch
 from kerasish.training.placement import device_of, place_model
+from kerasish.training.plan import StepPlan
 from kerasish.training.planned import fit_inputs, preparer_of
 from kerasish.training.recipe import Recipe
 from kerasish.training.run import Run
@@ -32,11 +33,7 @@ from kerasish.training.session import (
     random_state_kept_on_error,
     unpack_validation,
 )
-from kerasish.training.step import (
-    StepPlan,
-    make_predict_step,
-    make_test_step,
-)
+from kerasish.training.step import make_predict_step, make_test_step
 from kerasish.training.tracker import Tracker
 from kerasish.tta.bound import bind_views
 

@@ -20,9 +20,9 @@ from kerasish.modes import evaluating
 from kerasish.saving.files import replacing
 from kerasish.training.loop import Passes
 from kerasish.training.placement import place_model
+from kerasish.training.plan import StepPlan
 from kerasish.training.planned import fit_inputs
 from kerasish.training.recipe import Recipe
-from kerasish.training.step import StepPlan
 
 _POOLS = (None, "avg", "max")
 

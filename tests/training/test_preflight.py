@@ -19,8 +19,8 @@ from kerasish.data import ArrayFeed
 from kerasish.layers import Dense, Input
 from kerasish.training import preflight
 from kerasish.training.objective import Objective
+from kerasish.training.plan import StepPlan
 from kerasish.training.preflight import AdviceWarning
-from kerasish.training.step import StepPlan
 from kerasish.training.targets import target_preparer
 
 ROWS = 128

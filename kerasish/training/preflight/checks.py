@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kerasish.data.feed import Feed
+from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.classes import check_batches, check_class_weights
 from kerasish.training.preflight.inputs import check_inputs
 from kerasish.training.preflight.metrics import check_metrics
@@ -12,7 +13,6 @@ from kerasish.training.preflight.outputs import check_losses, check_outputs
 from kerasish.training.preflight.subject import Subject
 from kerasish.training.preflight.targets import check_targets
 from kerasish.training.preflight.weights import check_weights
-from kerasish.training.step import StepPlan
 
 
 def check_before_training(

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from kerasish.data.feed import Feed
 from kerasish.training.loss_kinds import kind_of_loss
+from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.advice import Report
 from kerasish.training.preflight.subject import Subject, class_numbers, shorten
-from kerasish.training.step import StepPlan
 
 # Larger class numbers are identities rather than classes to count.
 _MOST_CLASSES = 10_000

@@ -17,10 +17,10 @@ from kerasish.layers.recurrent.states import StatefulMixin
 from kerasish.modes import kept_modes
 from kerasish.random import SeedGenerator
 from kerasish.training.placement import autocast
-from kerasish.training.step import StepPlan
+from kerasish.training.plan import StepPlan
 
 # Enough rows to see shapes, types and the range of values.
-ROWS = 8
+ROWS = 4
 
 
 def probe(plan: StepPlan, feed: Feed, *, graph: bool = False) -> tuple[Any, Any]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from kerasish.data.arrays import leaves
 from kerasish.data.feed import Feed
 from kerasish.training.objective import Objective, OutputObjective
+from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.advice import Report
-from kerasish.training.step import StepPlan
 
 # Large data are looked at in evenly spaced rows of about this many numbers in all.
 _NUMBERS = 1 << 20
