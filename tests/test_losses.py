@@ -603,3 +603,25 @@ def test_losses_compile_into_one_graph(case, weighted):
     compiled = torch.compile(loss, backend="eager", fullgraph=True)
 
     assert_close(compiled(*data), loss(*data))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((6, 4), -1), ((6, 2, 4), -1), ((6, 4, 2), 1)])
+def test_focal_crossentropy_takes_a_factor_for_each_class(shape, axis):
+    p = torch.rand(shape).softmax(axis)
+    y_true = torch.rand(shape).softmax(axis)
+    factors = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    along = factors if axis == -1 else factors[:, None]
+
+    loss = losses.CategoricalFocalCrossentropy(alpha=[0.1, 0.2, 0.3, 0.4], axis=axis)
+
+    by_hand = -(along * (1 - p) ** 2 * y_true * p.log()).sum(axis).mean()
+    assert_close(loss(y_true, p), by_hand)
+    again = losses.deserialize(json.loads(json.dumps(losses.serialize(loss))))
+    assert_close(again(y_true, p), by_hand)
+
+
+def test_focal_factors_of_another_number_than_classes_are_refused():
+    loss = losses.CategoricalFocalCrossentropy(alpha=[0.1, 0.2])
+
+    with pytest.raises(ValueError, match="one for each of the 3 classes"):
+        loss(torch.eye(3), torch.full((3, 3), 1 / 3))

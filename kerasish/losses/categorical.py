@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from kerasish import config
+from kerasish.describe import describe
 from kerasish.losses.base import Loss
 from kerasish.losses.shapes import aligned, as_prediction, as_tensor, logits_behind, mismatch
 
@@ -45,7 +47,7 @@ def categorical_crossentropy(
 def categorical_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
-    alpha: float = 0.25,
+    alpha: float | Sequence[float] = 0.25,
     gamma: float = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
@@ -53,15 +55,34 @@ def categorical_focal_crossentropy(
 ) -> Tensor:
     """`-sum(alpha * (1 - p)**gamma * y_true * log(p))` over the classes.
 
+    `alpha` is a number, or one for each class.
+
     Shapes:
         y_true, y_pred: `(batch, ..., classes)`
         output: `(batch, ...)`
+
+    Raises:
+        ValueError: If `alpha` has neither one number nor as many as there are classes.
     """
     y_true, y_pred = aligned(y_true, y_pred, "categorical_focal_crossentropy")
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_true.shape[axis]
     p = _normalised(y_pred.softmax(axis) if from_logits else y_pred, axis)
-    return -(alpha * (1.0 - p).pow(gamma) * y_true * p.log()).sum(axis)
+    factor = alpha if isinstance(alpha, (int, float)) else _per_class(alpha, p, axis)
+    return -(factor * (1.0 - p).pow(gamma) * y_true * p.log()).sum(axis)
+
+
+def _per_class(alpha: Any, p: Tensor, axis: int) -> Tensor:
+    """Numbers by class, in a shape that multiplies along the class axis."""
+    factors = as_tensor(alpha, p.device).to(p)
+    if factors.ndim == 0:
+        return factors
+    if factors.shape != (p.shape[axis],):
+        raise ValueError(
+            "categorical_focal_crossentropy: alpha must be one number, or one for each of the "
+            f"{p.shape[axis]} classes, got {describe(alpha)}."
+        )
+    return factors.reshape([-1 if i == axis % p.ndim else 1 for i in range(p.ndim)])
 
 
 def sparse_categorical_crossentropy(
@@ -203,7 +224,7 @@ class CategoricalFocalCrossentropy(Loss):
     """`-sum(alpha * (1 - p)**gamma * y_true * log(p))` over the classes: easy samples count less.
 
     Args:
-        alpha: A factor on everything.
+        alpha: A factor on everything, or a list of one factor for each class.
         gamma: How strongly easy samples are turned down.
         from_logits: Whether `y_pred` holds logits.
         label_smoothing: The share of each target spread evenly over all classes, in `[0, 1]`.
@@ -217,7 +238,7 @@ class CategoricalFocalCrossentropy(Loss):
 
     def __init__(
         self,
-        alpha: float = 0.25,
+        alpha: float | Sequence[float] = 0.25,
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
