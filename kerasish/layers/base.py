@@ -219,6 +219,10 @@ class Layer(WeightHolder):
         is_wide = isinstance(value, Tensor) and value.dtype is torch.float32
         return value.to(self.compute_dtype) if is_wide else value
 
+    def _as_own_type(self, value: Any) -> Any:
+        is_float = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(self.compute_dtype) if is_float else value
+
     def _run_explained(self, args: tuple, kwargs: dict) -> Any:
         # A method of its own: torch.compile does not follow a `try` inside a `with`.
         try:

@@ -116,8 +116,8 @@ class SpectralNormalization(Wrapper):
     def build(self, input_shape: Any) -> None:
         """Build the inner layer, and the vector for its kernel."""
         super().build(input_shape)
-        columns = self._kernel().shape[-1]
-        self.register_buffer("vector_u", torch.empty(1, columns, dtype=self.variable_dtype))
+        kernel = self._kernel()
+        self.register_buffer("vector_u", kernel.tensor.new_empty(1, kernel.shape[-1]))
 
     def _kernel(self) -> KerasWeight:
         for weight in self.layer.own_weights():
@@ -148,7 +148,10 @@ class SpectralNormalization(Wrapper):
         """Normalise the kernel in training; call the inner layer."""
         if self.training:
             self._normalize()
-        return self.layer(x)
+        y = self.layer(x)
+        # A layer inside that computes in types of its own does not change those of this one.
+        same = self.layer.dtype_policy.name == self.dtype_policy.name
+        return y if same else self._as_own_type(y)
 
     @torch.no_grad()
     def _normalize(self) -> None:

@@ -402,3 +402,44 @@ def test_arguments_are_those_of_keras(name):
     keras = pytest.importorskip("keras")
 
     assert_same_signature(getattr(layers, name), getattr(keras.layers, name))
+
+
+TYPED = {
+    "wider outside": lambda ls: ls.RNN(ls.LSTMCell(4), return_state=True, dtype="float64"),
+    "wider inside": lambda ls: ls.RNN(ls.LSTMCell(4, dtype="float64"), return_sequences=True),
+    "one wider of two": lambda ls: ls.RNN([ls.GRUCell(4, dtype="float64"), ls.SimpleRNNCell(3)]),
+    "wider outside two": lambda ls: ls.RNN([ls.LSTMCell(4), ls.GRUCell(3)], dtype="float64"),
+    "both ways": lambda ls: ls.Bidirectional(ls.LSTM(4, return_sequences=True), dtype="float64"),
+    "both ways, wider inside": lambda ls: ls.Bidirectional(
+        ls.GRU(4, dtype="float64"), merge_mode=None
+    ),
+    "in time": lambda ls: ls.TimeDistributed(ls.Dense(4), dtype="float64"),
+    "in time, wider inside": lambda ls: ls.TimeDistributed(ls.Dense(4, dtype="float64")),
+    "normalised": lambda ls: ls.SpectralNormalization(ls.Dense(4), dtype="float64"),
+    "normalised, wider inside": lambda ls: ls.SpectralNormalization(ls.Dense(4, dtype="float64")),
+}
+
+
+@pytest.mark.parametrize("make", TYPED.values(), ids=TYPED)
+def test_a_layer_inside_computes_in_its_own_type_as_in_keras(make, keras):
+    ours, theirs = make(layers), in_peace(make, keras.layers)
+
+    assert_same_as_keras(ours, theirs, torch.randn(2, 6, 3))  # types of outputs too
+
+    kinds = [str(weight.tensor.dtype).split(".")[1] for weight in ours.keras_weights()]
+    assert kinds == [weight.dtype for weight in theirs.weights]
+
+
+def test_a_cell_of_another_type_learns_with_masks_states_and_random_masks():
+    layer = layers.RNN(
+        layers.LSTMCell(4, dropout=0.5, recurrent_dropout=0.5), dtype="float64", stateful=True
+    )
+    mask = MASKS["any"]
+
+    for _ in range(2):
+        y = layer(torch.randn(4, 6, 3), mask=mask)
+    y.sum().backward()
+
+    assert y.dtype == torch.float64
+    assert [state.dtype for state in layer.states] == [torch.float64] * 2
+    assert all(p.grad is not None and p.dtype == torch.float32 for p in layer.parameters())

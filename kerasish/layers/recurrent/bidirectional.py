@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kerasish import registry
 from kerasish.describe import describe
+from kerasish.graph.symbolic import map_nested
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import one_of
 
@@ -140,8 +141,17 @@ class Bidirectional(Layer):
             other = other.flip(1)
         merged = self._merge(one, other)
         if self.merge_mode is None:
-            return (*merged, *states)
-        return (merged, *states) if states else merged
+            result = (*merged, *states)
+        else:
+            result = (merged, *states) if states else merged
+        return map_nested(self._as_own_type, result) if self._holds_other_types else result
+
+    @property
+    def _holds_other_types(self) -> bool:
+        """Whether a layer inside has another policy than this one's."""
+        name = self.dtype_policy.name
+        inner = self.forward_layer, self.backward_layer
+        return any(layer.dtype_policy.name != name for layer in inner)
 
     def _merge(self, one: Tensor, other: Tensor) -> Any:
         match self.merge_mode:

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
+from kerasish.graph.symbolic import map_nested
 from kerasish.layers.arguments import ActivityOptions
 from kerasish.layers.base import Layer
 from kerasish.layers.input_spec import InputSpec
@@ -29,7 +30,8 @@ class RNN(OverTime):
 
     Args:
         cell: Called on `(inputs, states)`, gives `(output, new_states)` and has a `state_size`; or
-            a list of such, which are stacked.
+            a list of such, which are stacked. A cell computes in its own types; what comes out
+            is cast to this layer's.
         return_sequences: Whether to give all outputs rather than the last.
         return_state: Whether to give the last states as well.
         go_backwards: Whether to run from the last step to the first; outputs come in that order.
@@ -125,7 +127,15 @@ class RNN(OverTime):
         if self.stateful:
             self.carry(states)
         result = outputs if self.return_sequences else output
-        return (result, *states) if self.return_state else result
+        result = (result, *states) if self.return_state else result
+        return map_nested(self._as_own_type, result) if self._holds_other_types else result
+
+    @property
+    def _holds_other_types(self) -> bool:
+        """Whether a cell has another policy than this layer's, and so casts what it takes."""
+        modules = self.cell.modules() if isinstance(self.cell, nn.Module) else ()
+        name = self.dtype_policy.name
+        return any(isinstance(one, Layer) and one.dtype_policy.name != name for one in modules)
 
     def _first_states(self, x: Tensor, given: Any) -> list[Any]:
         if given is not None:
@@ -136,9 +146,12 @@ class RNN(OverTime):
         return list(states) if isinstance(states, (list, tuple)) else [states]
 
     def _step(self, x: Tensor, states: list[Any]) -> tuple[Tensor, list[Any]]:
-        # Past Layer.__call__, whose checks and casts are done once for the whole sequence.
-        call = nn.Module.__call__ if isinstance(self.cell, Layer) else type(self.cell).__call__
-        output, after = call(self.cell, x, states)
+        cell = self.cell
+        # Past Layer.__call__, whose checks are done once for the whole sequence, and so are its
+        # casts unless the cell computes in a type of its own.
+        passes = isinstance(cell, Layer) and cell.dtype_policy.name == self.dtype_policy.name
+        call = nn.Module.__call__ if passes else type(cell).__call__
+        output, after = call(cell, x, states)
         return output, list(after) if isinstance(after, (list, tuple)) else [after]
 
     @contextmanager
