@@ -23,6 +23,13 @@ class ActivityOptions(LayerOptions, total=False):
     activity_regularizer: Any
 
 
+class LoraOptions(LayerOptions, total=False):
+    """The same, for layers that take LoRA where Keras's do not."""
+
+    lora_rank: int | None
+    lora_alpha: float | None
+
+
 def constructor_signature(cls: type) -> Signature:
     """What a class may be called with: the arguments of its constructor."""
     return Signature(list(inspect.signature(cls.__init__).parameters.values())[1:])

@@ -142,8 +142,8 @@ ADAPTED: dict[type, type[LowRank]] = {
 }
 
 
-class LoraLayer(Layer):
-    """A layer whose kernel can be adapted. A subclass says which weight that is, and who holds it.
+class Adaptable(Layer):
+    """A layer whose kernels can be adapted. A subclass says which they are, and who holds them.
 
     Args:
         *args: Those of the layer.
@@ -174,8 +174,8 @@ class LoraLayer(Layer):
                 stacklevel=3,
             )
 
-    def adapted(self) -> tuple[Any, KerasWeight]:
-        """The torch module that holds the kernel, or the layer itself; and the kernel."""
+    def adaptations(self) -> list[tuple[Any, KerasWeight]]:
+        """Of each kernel the torch module that holds it, or the layer itself; and the kernel."""
         raise NotImplementedError
 
     @property
@@ -187,7 +187,8 @@ class LoraLayer(Layer):
     def lora_alpha(self, value: float | None) -> None:
         self._lora_alpha = self._strength(value, self.lora_rank)
         if self.lora_enabled:
-            self.adapted()[0].lora_scale = self._lora_alpha / self.lora_rank
+            for place, _ in self.adaptations():
+                place.lora_scale = self._lora_alpha / self.lora_rank
 
     def _strength(self, lora_alpha: Any, rank: int | None) -> Any:
         if lora_alpha is None:
@@ -210,9 +211,9 @@ class LoraLayer(Layer):
         a_initializer: Any = "he_uniform",
         b_initializer: Any = "zeros",
     ) -> None:
-        """Put the kernel to rest, and let two matrices of low rank learn what to add to it.
+        """Put each kernel to rest, and let two matrices of low rank learn what to add to it.
 
-        The layer computes with `kernel + lora_alpha / rank * A @ B`. The kernel stays frozen,
+        The layer computes with `kernel + lora_alpha / rank * A @ B`. A kernel stays frozen,
         whatever thaws the layer; bias, A and B learn as the layer does, from the next `fit` on.
 
         Shapes:
@@ -231,10 +232,16 @@ class LoraLayer(Layer):
         """
         rank = positive_int(self, "rank", rank)
         strength = self._strength(lora_alpha, rank)
-        place, kernel = self._ready_for_lora()
+        found = self._ready_for_lora()
         made: list[Any] = [
             initializers.get(f or "glorot_uniform") for f in (a_initializer, b_initializer)
         ]
+        for place, kernel in found:
+            self._adapt(place, kernel, rank, made)
+        self._lora_initializers = made
+        self.lora_enabled, self.lora_rank, self.lora_alpha = True, rank, strength
+
+    def _adapt(self, place: Any, kernel: KerasWeight, rank: int, made: list[Any]) -> None:
         if place is not self:
             place.__class__ = ADAPTED[type(place)]
         *window, last = kernel.shape
@@ -242,10 +249,8 @@ class LoraLayer(Layer):
             values = make(shape, dtype=torch.float32).to(kernel.tensor.device)
             self._register(place, kernel, part, values)
         kernel.tensor.requires_grad_(False)
-        self._lora_initializers = made
-        self.lora_enabled, self.lora_rank, self.lora_alpha = True, rank, strength
 
-    def _ready_for_lora(self) -> tuple[Any, KerasWeight]:
+    def _ready_for_lora(self) -> list[tuple[Any, KerasWeight]]:
         who = f'{type(self).__name__} "{self.name}".enable_lora'
         if not self.built:
             raise ValueError(
@@ -254,22 +259,23 @@ class LoraLayer(Layer):
             )
         if self.lora_enabled:
             raise ValueError(f"{who} works once, and this layer has rank {self.lora_rank} already.")
-        place, kernel = self.adapted()
-        if kernel.constraint is not None:
-            raise ValueError(
-                f"{who}: the {kernel.name} has a constraint, {describe(kernel.constraint)}, which "
-                "cannot hold for a sum. Make the layer without it."
-            )
-        if place is not self and type(place) not in ADAPTED:
-            raise ValueError(
-                f"{who}: expected torch's own module to hold the {kernel.name}, got "
-                f"{type(place).__name__}. Enable LoRA before anything that replaces modules."
-            )
-        return place, kernel
+        found = self.adaptations()
+        for place, kernel in found:
+            if kernel.constraint is not None:
+                raise ValueError(
+                    f"{who}: the {kernel.name} has a constraint, {describe(kernel.constraint)}, "
+                    "which cannot hold for a sum. Make the layer without it."
+                )
+            if place is not self and type(place) not in ADAPTED:
+                raise ValueError(
+                    f"{who}: expected torch's own module to hold the {kernel.name}, got "
+                    f"{type(place).__name__}. Enable LoRA before anything that replaces modules."
+                )
+        return found
 
     def _register(self, place: Any, kernel: KerasWeight, part: str, values: Tensor) -> None:
         """Make A or B a parameter, in torch's layout where a torch module holds it."""
-        name, learns = f"lora_{kernel.name}_{part}", self._trainable
+        name, learns = _names(kernel)[part], self._trainable
         if place is self:
             path = f"{self.name}/{name}"
             values = Variable.of(values, name, path=path, trainable=learns, is_parameter=True)
@@ -280,13 +286,15 @@ class LoraLayer(Layer):
 
     def lora_weights(self) -> list[KerasWeight]:
         """A and B once LoRA is enabled; a subclass's `own_weights` ends with them."""
-        if not self.lora_enabled:
-            return []
-        place, kernel = self.adapted()
-        layouts, names = _layouts(place, kernel), {p: f"lora_{kernel.name}_{p}" for p in "ab"}
+        found = self.adaptations() if self.lora_enabled else []
+        return [weight for place, kernel in found for weight in self._pair_of(place, kernel)]
+
+    def _pair_of(self, place: Any, kernel: KerasWeight) -> list[KerasWeight]:
+        layouts, names = _layouts(place, kernel), _names(kernel)
+        path = kernel.name.rpartition("/")
         return [
             KerasWeight(
-                names[part],
+                "".join([*path[:2], names[part]]),
                 place._parameters[names[part]],
                 initializer,
                 kernel.regularizer,
@@ -303,8 +311,21 @@ class LoraLayer(Layer):
         return config
 
     def fixed_parameters(self) -> list[nn.Parameter]:
-        """The kernel, once LoRA is enabled."""
-        return [self.adapted()[1].tensor] if self.lora_enabled else []  # type: ignore[list-item]
+        """The kernels, once LoRA is enabled."""
+        found = self.adaptations() if self.lora_enabled else []
+        return [kernel.tensor for _, kernel in found]  # type: ignore[misc]
+
+
+class LoraLayer(Adaptable):
+    """A layer with one kernel to adapt. A subclass says which weight that is, and who holds it."""
+
+    def adapted(self) -> tuple[Any, KerasWeight]:
+        """The torch module that holds the kernel, or the layer itself; and the kernel."""
+        raise NotImplementedError
+
+    def adaptations(self) -> list[tuple[Any, KerasWeight]]:
+        """That one."""
+        return [self.adapted()]
 
     def merged_kernel(self) -> Tensor:
         """The kernel that the layer computes with, in Keras's layout, with its history."""
@@ -315,6 +336,12 @@ class LoraLayer(Layer):
         # In Keras, too, the layer's attribute is the sum, and `weights` holds the kernel at rest.
         is_kernel = self.lora_enabled and name == self.adapted()[1].name
         return self.merged_kernel() if is_kernel else super()._weight_named(name)
+
+
+def _names(kernel: KerasWeight) -> dict[str, str]:
+    """What A and B are called where they lie."""
+    name = kernel.name.rpartition("/")[2]
+    return {part: f"lora_{name}_{part}" for part in "ab"}
 
 
 def _layouts(place: Any, kernel: KerasWeight) -> dict[str, dict[str, Any]]:
@@ -334,12 +361,13 @@ def without_adaptation(model: nn.Module, given: Collection[str]) -> dict[str, Te
         By name in `state_dict()`, both matrices of each layer that is given neither.
     """
     paths = {id(module): path for path, module in model.named_modules()}
-    layers = [m for m in model.modules() if isinstance(m, LoraLayer) and m.lora_enabled]
+    layers = [m for m in model.modules() if isinstance(m, Adaptable) and m.lora_enabled]
     found: dict[str, Tensor] = {}
     for layer in layers:
-        prefix = f"{paths[id(layer.adapted()[0])]}.".lstrip(".")
-        pair = {f"{prefix}{weight.name}": weight.tensor.detach() for weight in layer.lora_weights()}
-        a, b = pair
-        if a not in given and b not in given:
-            found.update({a: pair[a], b: torch.zeros_like(pair[b])})
+        for place, kernel in layer.adaptations():
+            prefix = f"{paths[id(place)]}.".lstrip(".")
+            parts = {f"{prefix}{name}": place._parameters[name] for name in _names(kernel).values()}
+            a, b = parts
+            if a not in given and b not in given:
+                found.update({a: parts[a].detach(), b: torch.zeros_like(parts[b])})
     return found

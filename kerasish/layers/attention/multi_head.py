@@ -15,19 +15,22 @@ from torch import Tensor, nn
 from kerasish import random
 from kerasish.describe import describe
 from kerasish.graph.symbolic import map_nested, symbolic_input
-from kerasish.layers.arguments import LayerOptions
+from kerasish.layers.arguments import LoraOptions
 from kerasish.layers.attention.scores import attend, causal_mask, merge_masks, window_mask
-from kerasish.layers.base import Layer
 from kerasish.layers.checks import fraction, positive_int
+from kerasish.layers.lora import Adaptable
 from kerasish.layers.rules import Rules, found_rules
 from kerasish.layers.structure import shape_of
-from kerasish.layers.weights import KerasWeight
+from kerasish.layers.weights import KerasWeight, permuted
 
 _SHAPES = ("query_shape", "value_shape", "key_shape")
 
 
-class _Projecting(Layer):
-    """What attentions with projections share: the `nn.Linear`s, the masks, the call."""
+class _Projecting(Adaptable):
+    """What attentions with projections share: the `nn.Linear`s, the masks, the call.
+
+    `enable_lora` adapts all projections. Keras has no such method: there it is called on each.
+    """
 
     # The projections, in the order of Keras's weights.
     query: nn.Linear
@@ -94,7 +97,16 @@ class _Projecting(Layer):
             weights += self._weights_of(
                 "attention_output", linear, self._joined, self._output_sizes
             )
-        return weights
+        return weights + self.lora_weights()
+
+    def adaptations(self) -> list[tuple[Any, KerasWeight]]:
+        """All projections, each as one matrix for all heads, as in the paper on LoRA."""
+        rules = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
+        found: list[Any] = [(n, self._modules[n]) for n in (*self._heads, "attention_output")]
+        return [
+            (linear, KerasWeight(f"{name}/kernel", linear.weight, *rules, **permuted([1, 0])))
+            for name, linear in found
+        ]
 
     def _weights_of(
         self, name: str, linear: Any, inputs: tuple[int, ...], outputs: tuple[int, ...]
@@ -219,7 +231,7 @@ class MultiHeadAttention(_Projecting):
         bias_constraint: Applied to each bias after each update.
         use_gate: Whether to multiply what the heads give by a sigmoid of the projected query.
         seed: Makes the dropout repeatable, by a slower way.
-        **kwargs: Those of `Layer`.
+        **kwargs: Those of `Layer`; also `lora_rank` and `lora_alpha`, as in `Dense`.
 
     Raises:
         ValueError: If an argument is out of range, or the inputs do not fit together.
@@ -250,7 +262,7 @@ class MultiHeadAttention(_Projecting):
         bias_constraint: Any = None,
         use_gate: bool = False,
         seed: Any = None,
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[LoraOptions],
     ) -> None:
         weighing = dropout, use_bias, sliding_window, flash_attention
         kernel = kernel_initializer, kernel_regularizer, kernel_constraint
@@ -396,7 +408,7 @@ class GroupQueryAttention(_Projecting):
         bias_constraint: Applied to each bias after each update.
         use_gate: Whether to multiply what the heads give by a sigmoid of the projected query.
         seed: Makes the dropout repeatable, by a slower way.
-        **kwargs: Those of `Layer`.
+        **kwargs: Those of `Layer`; also `lora_rank` and `lora_alpha`, as in `Dense`.
 
     Raises:
         ValueError: If an argument is out of range or the numbers of heads do not fit.
@@ -420,7 +432,7 @@ class GroupQueryAttention(_Projecting):
         bias_constraint: Any = None,
         use_gate: bool = False,
         seed: Any = None,
-        **kwargs: Unpack[LayerOptions],
+        **kwargs: Unpack[LoraOptions],
     ) -> None:
         weighing = dropout, use_bias, sliding_window, flash_attention
         kernel = kernel_initializer, kernel_regularizer, kernel_constraint
