@@ -36,11 +36,20 @@ class LossScaleOptimizer(Optimizer):
     ) -> None:
         self.inner_optimizer = inner_optimizer
         inner_optimizer.loss_scale_factor = None
-        super().__init__(inner_optimizer.learning_rate, name=name)
+        super().__init__(
+            # A MultiOptimizer has no one rate.
+            getattr(inner_optimizer, "learning_rate", 0.0),
+            name=name,
+        )
         self.initial_scale = initial_scale
         self.dynamic_growth_steps = dynamic_growth_steps
         self.dynamic_scale = float(initial_scale)
         self._good_steps = 0
+        self._follow_inner()
+
+    def _follow_inner(self) -> None:
+        self.use_ema = self.inner_optimizer.use_ema
+        self.gradient_accumulation_steps = self.inner_optimizer.gradient_accumulation_steps
 
     @property
     def learning_rate(self) -> Any:
@@ -54,13 +63,25 @@ class LossScaleOptimizer(Optimizer):
             self.inner_optimizer.learning_rate = value
 
     @property
-    def iterations(self) -> int:
-        """Number of weight updates so far; skipped ones do not count."""
-        return self.inner_optimizer.iterations
+    def _steps(self) -> int:
+        # The inner optimizer counts, and skipped updates do not.
+        return self.inner_optimizer._steps
 
-    @iterations.setter
-    def iterations(self, value: int) -> None:
-        self.inner_optimizer.iterations = value
+    @_steps.setter
+    def _steps(self, value: int) -> None:
+        # The base constructor begins at 0: an optimizer that has been used goes on.
+        if hasattr(self, "initial_scale"):
+            self.inner_optimizer._steps = value
+
+    @property
+    def scales_loss(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def gradient_scale(self) -> float:
+        """The scale of the loss, times the batches gathered for an update."""
+        return self.dynamic_scale * self.inner_optimizer.gradient_scale
 
     def bind(
         self,
@@ -71,8 +92,12 @@ class LossScaleOptimizer(Optimizer):
         self.inner_optimizer.bind(named_parameters, lr_multipliers)
         self.torch = self.inner_optimizer.torch
         self._named = self.inner_optimizer._named
+        self._follow_inner()  # the members of a MultiOptimizer may be known only now
         self._forget_plan()
         return self
+
+    def _rewind(self) -> None:
+        self.inner_optimizer._rewind()
 
     def scale_loss(self, loss: Tensor) -> Tensor:
         """The loss to call `backward()` on."""
@@ -92,10 +117,15 @@ class LossScaleOptimizer(Optimizer):
 
     def _full_update(self, clear: bool = True) -> None:
         self._bound("update")
+        if not self.is_due:
+            # The scale stays the same until then, and all that is gathered has it.
+            self.inner_optimizer.update()
+            return
         grads = [p.grad for p in self._named.values() if p.grad is not None]
         if grads and not bool(torch.stack([torch.isfinite(g).all() for g in grads]).all()):
             self._good_steps = 0
             self.dynamic_scale /= 2
+            self._rewind()
             if clear:
                 self.inner_optimizer.zero_grad()
             return

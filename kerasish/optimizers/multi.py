@@ -170,6 +170,14 @@ class MultiOptimizer(Optimizer):
         if not any(member is known for known in self.optimizers):
             member.loss_scale_factor = self.loss_scale_factor
             self.optimizers.append(_check_member(member))
+            self.use_ema = self.use_ema or member.use_ema
+            gathered = {m.gradient_accumulation_steps or 1 for m in self.optimizers}
+            if len(gathered) > 1:
+                raise ValueError(
+                    "MultiOptimizer: all members must have the same gradient_accumulation_steps, "
+                    f"got {', '.join(map(str, sorted(gathered)))}."
+                )
+            self.gradient_accumulation_steps = member.gradient_accumulation_steps
 
     @property
     def learning_rate(self) -> Any:
@@ -211,6 +219,11 @@ class MultiOptimizer(Optimizer):
                 member.update()
             else:
                 member.step()
+
+    def _rewind(self) -> None:
+        super()._rewind()
+        for member in self._members:
+            member._rewind()
 
     def finalize_variable_values(self, var_list: Iterable[Tensor] | None = None) -> None:
         """Let the members copy their averages into the weights."""

@@ -68,6 +68,34 @@ class Updating:
         if self.torch is not None and self._steps % (self.gradient_accumulation_steps or 1) == 0:
             self.torch.zero_grad(set_to_none=set_to_none)
 
+    @property
+    def gathers(self) -> bool:
+        """Whether gradients of several batches are gathered for one update."""
+        return self.gradient_accumulation_steps is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next `update` changes weights, and not only gathers."""
+        return (self._steps + 1) % (self.gradient_accumulation_steps or 1) == 0
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether `scale_loss` has something to do."""
+        return self.loss_scale_factor is not None
+
+    @property
+    def gradient_scale(self) -> float:
+        """How many times larger gradients that are due are than those that the update uses."""
+        return (self.loss_scale_factor or 1.0) * (self.gradient_accumulation_steps or 1)
+
+    def drop(self) -> None:
+        """Forget the gradients gathered so far, as if their batches had not been."""
+        self._rewind()
+        self.zero_grad()
+
+    def _rewind(self) -> None:
+        self._steps -= self._steps % (self.gradient_accumulation_steps or 1)
+
     def scale_loss(self, loss: Tensor) -> Tensor:
         """The loss to call `backward()` on: multiplied by `loss_scale_factor` if there is one."""
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor

@@ -83,7 +83,7 @@ class StepPlan:
             and not self.constrained
             and not model.overrides("compute_loss")
             and hasattr(model, "_input_dtypes")  # a graph casts its inputs itself
-            and recipe.optimizer.loss_scale_factor is None
+            and not recipe.optimizer.scales_loss
         )
 
     def run_model(self, x: Any) -> tuple[Any, Any]:

@@ -59,6 +59,11 @@ class Recipe:
                 "compile: `accumulate_steps` must be a positive integer, "
                 f"got {describe(self.accumulate_steps)}."
             )
+        if self.accumulate_steps > 1 and self.optimizer.gathers:
+            raise ValueError(
+                "compile: accumulate_steps and the optimizer's gradient_accumulation_steps both "
+                "gather batches for an update; use one of them."
+            )
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(
                 f"compile: `clip_norm` must be positive, got {describe(self.clip_norm)}."

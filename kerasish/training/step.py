@@ -34,7 +34,7 @@ def plain_train_step(plan: StepPlan) -> Step:
     model, loss_of = plan.model, plan.objective.loss_function()
     forward = plan.rest or model.shortest_forward()
     optimizer = plan.recipe.optimizer
-    update, gathers = optimizer.update, optimizer.gradient_accumulation_steps is not None
+    update, gathers = optimizer.update, optimizer.gathers
     parameters = [p for p in model.parameters() if p.requires_grad]
     backward = backward_on(plan.device)
     early, late = (False, False) if gathers else when_to_clear(parameters, plan.device)
@@ -112,7 +112,7 @@ class FullTrainStep:
         self.plan = plan
         recipe = plan.recipe
         self.optimizer = recipe.optimizer
-        self.leaves_gradients = leaves_gradients and not self._optimizer_gathers
+        self.leaves_gradients = leaves_gradients and not self.optimizer.gathers
         self.parameters = [p for p in plan.model.parameters() if p.requires_grad]
         self.early, self.late = when_to_clear(self.parameters, plan.device)
         self.scaler = plan.scaler
@@ -122,13 +122,9 @@ class FullTrainStep:
         self._backward = backward_on(plan.device)
 
     @property
-    def _optimizer_gathers(self) -> bool:
-        return self.optimizer.gradient_accumulation_steps is not None
-
-    @property
     def gathers(self) -> bool:
         """Whether there are gradients that wait for an update."""
-        return self.pending > 0 or self._optimizer_gathers
+        return self.pending > 0 or self.optimizer.gathers
 
     def state_dict(self) -> dict[str, Any]:
         """What is waiting for the update, and the scale of the loss."""
@@ -190,6 +186,11 @@ class FullTrainStep:
     def update(self) -> None:
         """Update the weights from the gradients gathered so far."""
         recipe = self.plan.recipe
+        if not self.optimizer.is_due:
+            # The gradients wait as they are: what follows is for all of them together.
+            self.optimizer.update()
+            self.pending = 0
+            return
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
         if self.plan.is_shared and recipe.accumulate_steps > 1:
@@ -198,12 +199,14 @@ class FullTrainStep:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
             torch._foreach_mul_(gradients, 1.0 / self.pending_rows)  # type: ignore[attr-defined]
         if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
+            nn.utils.clip_grad_norm_(
+                self.parameters, recipe.clip_norm * self.optimizer.gradient_scale
+            )
         if self.scaler is not None:
             self.scaler.step(self.optimizer)  # type: ignore[arg-type]
             self.scaler.update()
             if not self.leaves_gradients:
-                self.optimizer.zero_grad()
+                self.optimizer.drop()
         else:
             self.optimizer.update(not self.leaves_gradients)
         for weight in self.plan.constrained:

@@ -185,3 +185,84 @@ def test_gradients_of_a_users_own_backward_do_not_leak_into_fit():
         each.fit(X, LABELS, shuffle=False, verbose=0)
 
     assert_same_weights(model, plain)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"clip_norm": 0.05}, {"precision": "bfloat16-mixed"}, {"memory_format": "channels_last"}],
+    ids=["plain", "clipped", "bfloat16", "channels_last"],
+)
+def test_a_loss_scale_changes_no_update(options):
+    inner = optimizers.SGD(0.1, momentum=0.9)
+    scaled = compiled(optimizer=optimizers.LossScaleOptimizer(inner), **options)
+    plain = compiled(**options)
+    plain.set_weights(scaled.get_weights())
+
+    for model in (scaled, plain):
+        model.fit(X, LABELS, batch_size=20, epochs=3, shuffle=False, verbose=0)
+
+    tolerance = 2e-2 if "precision" in options else 1e-5
+    assert_same_weights(scaled, plain, tolerance)
+    assert scaled.optimizer.iterations == 9
+
+
+WRAPPERS = {
+    "loss scale": optimizers.LossScaleOptimizer,
+    "parts": lambda inner: optimizers.MultiOptimizer(lambda parameter: inner),
+    "both": lambda inner: optimizers.LossScaleOptimizer(
+        optimizers.MultiOptimizer(lambda parameter: inner)
+    ),
+    "itself": lambda inner: inner,
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS.keys())
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.05}], ids=["plain", "clipped"])
+def test_an_optimizer_inside_another_gathers_gradients(wrap, options):
+    inner = optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2)
+    gathering, plain = compiled(optimizer=wrap(inner), **options), compiled(**options)
+    plain.set_weights(gathering.get_weights())
+
+    gathering.fit(X[:40], LABELS[:40], batch_size=10, epochs=3, shuffle=False, verbose=0)
+    plain.fit(X[:40], LABELS[:40], batch_size=20, epochs=3, shuffle=False, verbose=0)
+
+    assert_same_weights(gathering, plain, 1e-5)
+    assert inner.iterations == 6
+
+
+def test_the_optimizers_own_way_of_gathering_works_under_a_loss_scale_of_compile():
+    inner = optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2)
+    gathering = compiled(optimizer=inner, precision="float16-mixed")
+    plain = compiled(precision="float16-mixed")
+    plain.set_weights(gathering.get_weights())
+
+    gathering.fit(X[:40], LABELS[:40], batch_size=10, epochs=3, shuffle=False, verbose=0)
+    plain.fit(X[:40], LABELS[:40], batch_size=20, epochs=3, shuffle=False, verbose=0)
+
+    assert inner.iterations == plain.optimizer.iterations
+    assert_same_weights(gathering, plain, 2e-2)
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS.keys())
+def test_averages_of_an_optimizer_inside_another_are_in_the_model_after_fit(wrap):
+    inner = optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
+    model = compiled(optimizer=wrap(inner))
+
+    model.fit(X, LABELS, batch_size=20, verbose=0)
+
+    averages = list(inner._averages.values())
+    assert averages
+    assert all(map(torch.equal, averages, model.parameters()))
+
+
+def test_gathering_twice_is_refused():
+    with pytest.raises(ValueError, match="use one of them"):
+        compiled(optimizer=optimizers.SGD(gradient_accumulation_steps=2), accumulate_steps=2)
+
+
+def test_members_that_gather_differently_are_refused():
+    parts = optimizers.OptimizerMap(
+        optimizers.SGD(), {"0/.*": optimizers.SGD(gradient_accumulation_steps=2)}
+    )
+    with pytest.raises(ValueError, match="same gradient_accumulation_steps, got 1, 2"):
+        optimizers.MultiOptimizer(parts)
