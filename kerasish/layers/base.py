@@ -333,8 +333,11 @@ class Layer(WeightHolder):
 
     @property
     def makes_mask(self) -> bool:
-        """Whether the output has a mask even where the input has none (Embedding, Masking)."""
-        return False
+        """Whether the output may have a mask even where the input has none (Embedding, Masking).
+
+        So it may where a subclass has a `compute_mask` of its own: that is asked.
+        """
+        return type(self).compute_mask is not Layer.compute_mask
 
     def _attach_mask(self, args: tuple, mask: Any, outputs: Any) -> None:
         new = self.compute_mask(args[0] if args else None, mask)

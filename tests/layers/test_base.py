@@ -372,3 +372,25 @@ def test_registered_names_are_found_by_keras_name_too():
     again = kerasish.layers.deserialize(config)
     assert type(again) is Kept
     assert again.units == 3
+
+
+class Tokens(layers.Layer):
+    """As on keras.io: a mask by `compute_mask`, without `supports_masking`."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = layers.Embedding(5, 3, mask_zero=True)
+
+    def call(self, inputs):
+        return 2 * self.table(inputs)
+
+    def compute_mask(self, inputs, mask=None):
+        return self.table.compute_mask(inputs)
+
+
+@pytest.mark.parametrize("of", [lambda: Tokens(), lambda: Sequential([Input((None,)), Tokens()])])
+def test_a_mask_that_a_layer_makes_by_itself_reaches_the_next_layer(of):
+    tokens = Input((None,), dtype="int64")
+    model = Model(tokens, layers.LSTM(2)(of()(tokens)))
+
+    assert_close(model(torch.tensor([[1, 2, 0, 0]])), model(torch.tensor([[1, 2]])))
