@@ -137,6 +137,8 @@ class ArrayFeed(Feed):
         ValueError: If there are no rows, or the numbers of rows differ.
     """
 
+    _latest: tuple[int, int, Tensor | None] | None = None  # the latest order, after seed and epoch
+
     def __init__(
         self,
         x: Any,
@@ -202,6 +204,12 @@ class ArrayFeed(Feed):
 
     def order(self, epoch: int) -> Tensor | None:
         """The order of rows in an epoch, `None` for the given order."""
+        # Asked for twice where rows are numbered for augmentation layers.
+        if self._latest is None or self._latest[:2] != (self.seed, epoch):
+            self._latest = self.seed, epoch, self._order(epoch)
+        return self._latest[2]
+
+    def _order(self, epoch: int) -> Tensor | None:
         order = self._common_order(epoch)
         if self._shard is None:
             return order

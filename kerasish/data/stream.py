@@ -39,6 +39,7 @@ class EpochSampler(Sampler):
         self.batch_size, self.shard = batch_size, shard
         self.epoch = 0
         self.first = 0  # rows that the next pass leaves out
+        self._latest: tuple[int, int, Tensor] | None = None  # the latest order, after seed, epoch
 
     def __iter__(self) -> Iterator[int]:
         first, self.first = self.first, 0
@@ -46,6 +47,11 @@ class EpochSampler(Sampler):
 
     def order(self, epoch: int) -> Tensor:
         """The order of this process's rows in an epoch."""
+        if self._latest is None or self._latest[:2] != (self.seed, epoch):
+            self._latest = self.seed, epoch, self._order(epoch)
+        return self._latest[2]
+
+    def _order(self, epoch: int) -> Tensor:
         order = torch.arange(self.count)
         if self.shuffle:
             generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))

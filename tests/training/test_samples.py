@@ -304,3 +304,13 @@ def test_a_source_of_batches_hears_of_all_fits_before():
         model.fit(source, batch_size=8, verbose=0, **options)
     model.evaluate(source, batch_size=8, verbose=0)
     assert heard[-5:] == [0, 1, 2, 7, 0]
+
+
+@pytest.mark.parametrize("source", ["arrays", "dataset"])
+def test_the_order_of_an_epoch_is_drawn_once(source, monkeypatch):
+    drawn, draw = [], torch.randperm
+    monkeypatch.setattr(torch, "randperm", lambda n, **kw: drawn.append(n) or draw(n, **kw))
+
+    seen(source, epochs=3, shuffle=True)
+
+    assert drawn.count(ROWS) == 3
