@@ -257,3 +257,47 @@ def test_the_graph_of_a_model_without_declared_inputs_is_drawn_too(data, tmp_pat
 
     names = " ".join(node.name for node in _read(tmp_path / "train").Graph().node)
     assert "Dense[scores]" in names
+
+
+def test_the_best_weights_stay_where_the_optimizer_keeps_averages(data):
+    model, seen = _model(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9)), []
+    values = iter([2.0, 1.0, 3.0])
+
+    def log_value(epoch, logs):
+        seen.append([weight.copy() for weight in model.get_weights()])
+        logs["score"] = next(values)
+
+    log = callbacks.LambdaCallback(on_epoch_end=log_value)
+    stopping = callbacks.EarlyStopping("score", mode="min", restore_best_weights=True)
+
+    _fit(model, data, log, stopping, epochs=3)
+
+    assert stopping.best_epoch == 1
+    for kept, now in zip(seen[1], model.get_weights(), strict=True):
+        assert_close(now, kept)
+
+
+@pytest.mark.parametrize("swaps", [False, True])
+def test_training_ends_with_the_averages(data, swaps):
+    model = _model(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9))
+    plain = _model(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9))
+    plain.set_weights(model.get_weights())
+
+    _fit(plain, data, shuffle=False)
+    _fit(model, data, callbacks.SwapEMAWeights(swap_on_epoch=swaps), shuffle=False)
+
+    for kept, now in zip(plain.get_weights(), model.get_weights(), strict=True):
+        assert_close(now, kept)
+
+
+@pytest.mark.parametrize("split", [0.0, 0.25], ids=["alone", "with validation"])
+def test_the_model_is_in_evaluation_mode_at_the_end_of_an_epoch(data, split):
+    model, modes = _model(None, 8, layers.Dropout(0.5)), []
+    watch = callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: modes.append(model.training),
+        on_epoch_end=lambda epoch, logs: modes.append(model.training),
+    )
+
+    _fit(model, data, watch, batch_size=96, epochs=2, validation_split=split)
+
+    assert modes == [True, False] * 2

@@ -209,6 +209,12 @@ class CallbackList(Callback):
             raise ValueError(f"CallbackList: unknown hook '{hook}'{suggest(hook, HOOKS)}.")
         return hook in self._used
 
+    def before_train_end(self) -> None:
+        """Tell those that borrowed the optimizer's averages that these are about to be used."""
+        for known in self.callbacks:
+            if hasattr(known, "before_train_end"):
+                known.before_train_end()
+
     def _bind(self) -> None:
         """Find once who overrides what, and put a function for each hook on this object."""
         self._used: set[str] = set()

@@ -48,7 +48,8 @@ class SwapEMAWeights(Callback):
         if self.swap_on_epoch:
             self._put_averages(True)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def before_train_end(self) -> None:
+        """Give the averages back to the optimizer, which copies them into the weights."""
         if self._swapped and self.swap_on_epoch:
             # The averages stay, also where fit ends by copying the averages into the weights.
             with torch.no_grad():
@@ -56,6 +57,9 @@ class SwapEMAWeights(Callback):
                     average.copy_(weight)
             self._swapped = False
         self._put_averages(False)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.before_train_end()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._put_averages(True)

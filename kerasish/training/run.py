@@ -144,6 +144,8 @@ class Run:
             if not held:
                 loop.warn_out_of_validation_data()
                 self.validation = None
+        # A callback that calls the model here asks what it has learned, with or without validation.
+        self.model.eval()
         with timings.within("callbacks"):
             self.listeners.on_epoch_end(epoch, logs)
         self.model.optimizer.on_epoch_end(logs)
@@ -180,13 +182,13 @@ class Run:
             return seen, {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _custom_epoch(self, batches: Any, first: int) -> tuple[int, dict[str, Any]]:
-        rest = "train", self.listeners, self.timings, first
+        rest, feed = ("train", self.listeners, self.timings, first), self.passes.feed
         if not self.is_shared:
-            return loop.custom_epoch(self.model, batches, *rest)
-        averaging = Averaging(self.model, self.passes.feed)
+            return loop.custom_epoch(self.model, batches, *rest, feed=feed)
+        averaging = Averaging(self.model, feed)
         with averaging.attached():
             batches = averaging.checked(batches)
-            seen, logs = loop.custom_epoch(self.model, batches, *rest, may_stop=False)
+            seen, logs = loop.custom_epoch(self.model, batches, *rest, may_stop=False, feed=feed)
             return seen, averaging.merged(logs)
 
     def capture(self, epoch: int, batch: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -196,9 +196,11 @@ class Trainer(OnBatch):
             # Whatever ended training, callbacks close their files and restore their weights, and
             # the model is left ready for use.
             self.eval()  # type: ignore[attr-defined]
-            listeners.on_train_end(final_logs(run.logs))
             if recipe.optimizer.use_ema:
+                # Before callbacks put back the weights of the best epoch.
+                listeners.before_train_end()
                 recipe.optimizer.finalize_variable_values()
+            listeners.on_train_end(final_logs(run.logs))
         run.advise(source, speak=verbose != 0)
         return self.history
 
@@ -234,7 +236,7 @@ class Trainer(OnBatch):
         batches = passes.next_epoch()
         if self._tests_itself:
             with torch.no_grad():
-                return loop.custom_epoch(self, batches, "test", listeners)[1]
+                return loop.custom_epoch(self, batches, "test", listeners, feed=passes.feed)[1]
         assert self._recipe is not None
         assert self._objective is not None
         plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device())
