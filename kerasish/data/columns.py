@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch.utils.data import IterableDataset
 
 from kerasish.data.batch_source import BatchSource
@@ -18,24 +20,30 @@ class TableSource(BatchSource):
     """A `datasets.Dataset`, whose rows are read a batch at a time.
 
     Args:
-        table: The data set. One that is formatted as torch or NumPy is read as that, others as
-            NumPy, so that images are height × width × channels.
+        table: The data set. One that is formatted as torch or NumPy, or has a transform of its
+            own, is read as that, others as NumPy, so that images are height × width × channels.
     """
-
-    is_fixed = True  # what transforms the data set had is gone with its own format
 
     def __init__(self, table: Any) -> None:
         kind, names = table.format["type"], table.format["columns"]
-        if kind not in ("torch", "numpy"):
+        self.is_transformed = kind == "custom"
+        # Nobody knows what a transform does: it may augment, and name its columns anew.
+        self.is_fixed = None if self.is_transformed else True
+        if kind not in ("torch", "numpy", "custom"):
             table = table.with_format("numpy", columns=names)
-        self.table, self.target = table, target_among(names)
+        self.table = table
+        self.target = None if self.is_transformed else target_among(names)
 
     def __len__(self) -> int:
         return len(self.table)
 
     def batch(self, indices: Sequence[int], epoch: int | None = None) -> Any:
         """The rows of these numbers as `x` or `(x, y)`."""
-        return split_columns(self.table[list(indices)], self.target)
+        rows = self.table[list(indices)]
+        if not self.is_transformed:
+            return split_columns(rows, self.target)
+        columns = {name: stacked(values, name) for name, values in rows.items()}
+        return split_columns(columns, target_among(columns))
 
 
 class TableStream(IterableDataset):
@@ -79,6 +87,28 @@ def names_in_table(data: Any) -> list[str] | None:
     if not isinstance(kinds, dict):
         return None
     return getattr(kinds.get(target_among(kinds)), "names", None)
+
+
+def stacked(values: Any, column: str) -> Any:
+    """One array of a column that a transform gave as a list of arrays, tensors or images.
+
+    Raises:
+        ValueError: If they differ in shape.
+    """
+    arrays = ("__array__", "__array_interface__")  # PIL's images have the second
+    if not isinstance(values, (list, tuple)) or not any(
+        hasattr(value, name) for value in values for name in arrays
+    ):
+        return values
+    are_tensors = all(isinstance(value, torch.Tensor) for value in values)
+    rows: list[Any] = list(values) if are_tensors else [np.asarray(value) for value in values]
+    shapes = sorted({tuple(row.shape) for row in rows})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The transform of the data set gives rows of different shapes in column '{column}': "
+            f"{', '.join(map(str, shapes[:3]))}. Let it pad or resize them to one shape."
+        )
+    return torch.stack(rows) if are_tensors else np.stack(rows)
 
 
 def target_among(names: Any) -> str | None:

@@ -43,6 +43,36 @@ def test_a_table_trains_as_its_arrays_do(table, kind, options):
     assert fitted(table.with_format(kind), **options) == fitted(X, Y, **options)
 
 
+@pytest.mark.parametrize("made", [list, np.array, torch.tensor], ids=["list", "array", "tensor"])
+def test_the_transform_of_a_table_is_applied(table, made):
+    def doubled(rows):
+        return {"pixels": [made(2 * np.array(x)) for x in rows["x"]], "labels": rows["label"]}
+
+    found = fitted(table.with_transform(doubled), batch_size=7)
+
+    assert found == fitted(2 * X, Y, batch_size=7)
+    source = kerasish.data.columns.open_table(table.with_transform(doubled))
+    assert source.is_fixed is None  # it may augment: features of its rows are not kept
+
+
+def test_images_from_a_transform_are_stacked():
+    image = pytest.importorskip("PIL.Image")
+    pictures = [image.new("RGB", (5, 4), (shade, 0, 0)) for shade in (1, 2)]
+
+    stacked = kerasish.data.columns.stacked(pictures, "image")
+
+    assert stacked.shape == (2, 4, 5, 3)
+    assert stacked[:, 0, 0, 0].tolist() == [1, 2]
+
+
+def test_rows_of_different_shapes_from_a_transform_are_refused(table):
+    def grown(rows):
+        return {"x": [np.ones(1 + label) for label in rows["label"]], "label": rows["label"]}
+
+    with pytest.raises(ValueError, match="different shapes in column 'x'"):
+        fitted(table.with_transform(grown))
+
+
 def test_a_stream_trains_as_its_arrays_do(table):
     found = fitted(table.to_iterable_dataset(), batch_size=16)
     assert found == fitted(X, Y, batch_size=16, shuffle=False)
