@@ -204,7 +204,7 @@ class Optimizer(Updating):
         elif not self._same_groups(groups):
             self._set_rates_in(groups, rate)
             self._regroup(groups)
-        self._follow_devices()
+        self._follow_parameters()
         self.start_state(self._bound("bind"))
         self._averages = {p: self._averages[p] for p in seen if p in self._averages}
         self._forget_plan()
@@ -226,7 +226,7 @@ class Optimizer(Updating):
 
     def _adopt(self, optimizer: torch.optim.Optimizer) -> None:
         self.torch = optimizer
-        optimizer.register_load_state_dict_post_hook(lambda _: self._forget_plan())
+        optimizer.register_load_state_dict_post_hook(lambda _: self._follow_loaded())
         optimizer.register_state_dict_post_hook(direct.part_steps)
 
     def _same_groups(self, groups: list[dict[str, Any]]) -> bool:
@@ -244,8 +244,12 @@ class Optimizer(Updating):
         for parameter in [p for p in self.torch.state if p not in kept]:
             del self.torch.state[parameter]
 
-    def _follow_devices(self) -> None:
-        """Move state to where its parameter went since the last call."""
+    def _follow_loaded(self) -> None:
+        self._follow_parameters()
+        self._forget_plan()
+
+    def _follow_parameters(self) -> None:
+        """Keep state where its parameter is, and laid out in memory as that is."""
         assert self.torch is not None
         for group in self.torch.param_groups:
             for parameter in group["params"]:
@@ -254,7 +258,9 @@ class Optimizer(Updating):
                     # Counters of unfused optimizers stay on the CPU, whatever the device.
                     moves = isinstance(value, Tensor) and (key != "step" or group.get("fused"))
                     if moves and value.device != parameter.device:
-                        state[key] = value.to(parameter.device)
+                        value = state[key] = value.to(parameter.device)
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        state[key] = direct.laid_out_as(parameter, value)
 
     def build(self, variables: Iterable[Tensor]) -> None:
         """Bind parameters that come without names."""
@@ -288,7 +294,7 @@ class Optimizer(Updating):
             parameter.grad = None
         if (self._steps + 1) % accumulated == 0:
             for parameter, grad in self._gathered.items():
-                parameter.grad = grad
+                parameter.grad = direct.laid_out_as(parameter, grad)
             self._gathered = {}
         self.update()
 

@@ -34,8 +34,23 @@ def can_fuse(parameters: list[Tensor]) -> bool:
         type(p) in (Tensor, torch.nn.Parameter, Variable)
         and p.is_floating_point()
         and p.device.type in FUSED_DEVICES
+        and torch.empty_like(p, device="meta").stride() == p.stride()  # it leaves no gaps in memory
         for p in parameters
     )
+
+
+def laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value, its numbers in memory in the order in which the parameter has its own.
+
+    torch's fused kernels read memory from end to end and look at no strides: of anything laid out
+    otherwise they would take the wrong numbers without a word. What `backward()` makes is laid out
+    as its parameter; what `torch.autograd.grad`, a file or a change of `memory_format` gives may
+    not be.
+    """
+    if value.layout != torch.strided or value.stride() == parameter.stride():
+        return value
+    like = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
+    return like.copy_(value)
 
 
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:

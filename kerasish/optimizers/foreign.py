@@ -108,7 +108,7 @@ class TorchOptimizer(Optimizer):
             self._named = named
             if self.torch is None:
                 self._adopt(self.optimizer)
-            self._follow_devices()
+            self._follow_parameters()
             self._forget_plan()
             self._plan(self.optimizer)
         else:

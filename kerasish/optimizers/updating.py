@@ -51,7 +51,10 @@ class Updating:
         return self._bound("param_groups").param_groups
 
     def update(self, clear: bool = True) -> None:
-        """Update the parameters from their gradients, and clear the gradients."""
+        """Update the parameters from the gradients that `backward()` left, and clear those.
+
+        For gradients from elsewhere there are `apply` and `step`.
+        """
         self._update(clear)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -133,6 +136,7 @@ class Updating:
         if self._steps % accumulated:
             return
         with torch.no_grad():
+            self._lay_out_gradients(optimizer)
             self._prepare_gradients(optimizer, accumulated)
             self._decay_weights(optimizer)
             self._advance(optimizer)
@@ -142,6 +146,14 @@ class Updating:
                         parameter.grad = None
             if self.use_ema:
                 self._follow_average()
+
+    @staticmethod
+    def _lay_out_gradients(optimizer: torch.optim.Optimizer) -> None:
+        """Some may have been put there by hand; see `laid_out_as`."""
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad = direct.laid_out_as(parameter, parameter.grad)
 
     def _prepare_gradients(self, optimizer: torch.optim.Optimizer, accumulated: int) -> None:
         scale = accumulated * (self.loss_scale_factor or 1.0)

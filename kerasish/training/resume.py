@@ -15,6 +15,7 @@ from kerasish.callbacks.console import say
 from kerasish.data.arrays import map_leaves
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.metrics import Metric
+from kerasish.optimizers.direct import laid_out_as
 from kerasish.random import SeedGenerator
 from kerasish.saving.archive import Archive
 from kerasish.saving.plain import flatten, unflatten
@@ -211,7 +212,9 @@ def load_weights(model: Any, state: dict[str, Any]) -> None:
             layer.carry(map_leaves(methodcaller("to", device), states))
     for name, parameter in model.named_parameters():
         gradient = state["gradients"].get(name)
-        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+        if gradient is not None:
+            gradient = laid_out_as(parameter, gradient.to(parameter.device))
+        parameter.grad = gradient
 
 
 def _carrying(model: torch.nn.Module) -> list[Any]:
