@@ -1,10 +1,11 @@
 """Training, row by row: a hand-written loop, a DataLoader loop, kerasish, and its peers.
 
 All contenders of a row train the same network on the same data with the same optimizer, in turn, in
-one process. Printed is CPU time as a ratio to the hand-written loop: the median over rounds, and
-its quartiles. Peers that are not installed are left out (see benchmarks/requirements.txt).
+one process. Printed is CPU time, on a GPU the clock's, as a ratio to the hand-written loop: the
+median over rounds, and its quartiles. Peers that are not installed are left out (see
+benchmarks/requirements.txt).
 
-    python benchmarks/training.py [--rounds 5] [--rows mlp,conv] [--peers keras,lightning]
+    python benchmarks/training.py [--rounds 5] [--rows mlp,conv] [--peers keras] [--device cuda]
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -46,6 +47,7 @@ class Row:
         optimizer: `"sgd"` or `"adam"`.
         compile: Further arguments of kerasish's `compile`.
         epochs: Epochs in one measurement: a fit's fixed cost must not look like that of steps.
+        device: Where it is trained; the data lie there, too, but for a DataLoader's.
     """
 
     name: str
@@ -56,11 +58,20 @@ class Row:
     optimizer: str
     compile: dict[str, Any]
     epochs: int = 2
+    device: str = "cpu"
+
+    def on(self, device: str) -> Row:
+        """The same on another device."""
+        return replace(self, x=self.x.to(device), y=self.y.to(device), device=device)
 
     def torch_optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         """A new torch optimizer for a network."""
         cls = torch.optim.SGD if self.optimizer == "sgd" else torch.optim.Adam
         return cls(net.parameters(), lr=0.01 if self.optimizer == "sgd" else 0.001)
+
+    def dataset(self) -> TensorDataset:
+        """The data in the memory of the host, where a DataLoader wants them."""
+        return TensorDataset(self.x.cpu(), self.y.cpu())
 
     @property
     def steps(self) -> int:
@@ -137,12 +148,12 @@ def make_rows() -> dict[str, Row]:
 
 def by_hand(row: Row) -> Callable[[], object]:
     """The loop a good engineer writes: whole tensors, a shuffled index, no `.item()`."""
-    net = row.net().train()
+    net = row.net().train().to(row.device)
     optimizer = row.torch_optimizer(net)
 
     def epoch() -> None:
-        order = torch.randperm(len(row.x))
-        total, right = torch.zeros(()), torch.zeros(())
+        order = torch.randperm(len(row.x), device=row.device)
+        total, right = torch.zeros((), device=row.device), torch.zeros((), device=row.device)
         for index in order.split(row.batch_size):
             x, y = row.x[index], row.y[index]
             optimizer.zero_grad(set_to_none=True)
@@ -158,13 +169,14 @@ def by_hand(row: Row) -> Callable[[], object]:
 
 def with_loader(row: Row) -> Callable[[], object]:
     """The loop of most tutorials: a DataLoader, and `.item()` at each step."""
-    net = row.net().train()
+    net = row.net().train().to(row.device)
     optimizer = row.torch_optimizer(net)
-    loader = DataLoader(TensorDataset(row.x, row.y), row.batch_size, shuffle=True)
+    loader = DataLoader(row.dataset(), row.batch_size, shuffle=True)
 
     def epoch() -> None:
         total, right = 0.0, 0
-        for x, y in loader:
+        for batch in loader:
+            x, y = (tensor.to(row.device) for tensor in batch)
             optimizer.zero_grad()
             logits = net(x)
             loss = cross_entropy(logits, y)
@@ -186,7 +198,7 @@ def with_kerasish(row: Row) -> Callable[[], object]:
         optimizers.SGD(0.01) if row.optimizer == "sgd" else optimizers.Adam(0.001),
         kerasish.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        device="cpu",
+        device=row.device,
         **row.compile,
     )
     return lambda: model.fit(row.x, row.y, row.batch_size, row.epochs, verbose=0)
@@ -219,7 +231,7 @@ def with_keras(row: Row) -> Callable[[], object] | None:
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    data = x.numpy(), row.y.numpy()
+    data = x.cpu().numpy(), row.y.cpu().numpy()
     return lambda: model.fit(*data, batch_size=row.batch_size, epochs=row.epochs, verbose=0)
 
 
@@ -247,12 +259,13 @@ def with_lightning(row: Row) -> Callable[[], object]:
             return row.torch_optimizer(self)
 
     module = Module()
-    loader = DataLoader(TensorDataset(row.x, row.y), row.batch_size, shuffle=True)
+    loader = DataLoader(row.dataset(), row.batch_size, shuffle=True)
 
     def epoch() -> None:
         lightning.Trainer(
             max_epochs=row.epochs,
-            accelerator="cpu",
+            accelerator="cpu" if row.device == "cpu" else "gpu",
+            devices=1,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -277,9 +290,10 @@ def with_skorch(row: Row) -> Callable[[], object]:
         verbose=0,
         max_epochs=row.epochs,
         iterator_train__shuffle=True,
+        device=row.device,
     )
     net.initialize()
-    x, y = row.x.numpy(), row.y.numpy()
+    x, y = row.x.cpu().numpy(), row.y.cpu().numpy()
     return lambda: net.partial_fit(x, y, epochs=row.epochs)
 
 
@@ -287,9 +301,10 @@ def with_poutyne(row: Row) -> Callable[[], object]:
     """Poutyne's Model."""
     from poutyne import Model
 
-    net = row.net()
-    model = Model(net, row.torch_optimizer(net), "cross_entropy", batch_metrics=["accuracy"])
-    data = TensorDataset(row.x, row.y)
+    net = row.net().to(row.device)
+    model = Model(net, row.torch_optimizer(net), "cross_entropy", batch_metrics=["accuracy"],
+                  device=row.device)  # fmt: skip
+    data = row.dataset()
 
     def epoch() -> None:
         model.fit_dataset(data, epochs=row.epochs, batch_size=row.batch_size, progress_options=None,
@@ -306,9 +321,11 @@ def with_fastai(row: Row) -> Callable[[], object]:
     from fastai.learner import Learner
     from fastai.metrics import accuracy
 
-    data = list(zip(row.x, row.y, strict=True))
+    data = list(zip(row.x.cpu(), row.y.cpu(), strict=True))
     loaders = DataLoaders(
-        FastLoader(data, bs=row.batch_size, shuffle=True), FastLoader(data[:1], bs=1)
+        FastLoader(data, bs=row.batch_size, shuffle=True),
+        FastLoader(data[:1], bs=1),
+        device=torch.device(row.device),
     )
     learner = Learner(loaders, row.net(), loss_func=nn.CrossEntropyLoss(), metrics=accuracy)
 
@@ -331,8 +348,16 @@ CONTENDERS: dict[str, Callable[[Row], Callable[[], object] | None]] = {
 }
 
 
+def clock(device: str) -> float:
+    """Seconds: of CPU time, or of the wall's once a GPU is through with its work."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def measure(row: Row, names: list[str], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of a measurement, by contender, over the rounds; contenders take turns."""
+    """Seconds of a measurement, by contender, over the rounds; contenders take turns."""
     epochs = {}
     for name in names:
         epoch = CONTENDERS[name](row)
@@ -342,9 +367,9 @@ def measure(row: Row, names: list[str], rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in epochs}
     for _ in range(rounds):
         for name, epoch in epochs.items():
-            start = time.process_time()
+            start = clock(row.device)
             epoch()
-            times[name].append(time.process_time() - start)
+            times[name].append(clock(row.device) - start)
     return times
 
 
@@ -354,8 +379,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", default=",".join(make_rows()))
     parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    if options.device == "cpu":
+        torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     peers = [p for p in options.peers.split(",") if p and importlib.util.find_spec(p)]
     names = ["hand", "DataLoader", "kerasish", *peers]
@@ -363,7 +390,7 @@ def main() -> None:
         if key not in options.rows.split(","):
             continue
         torch.manual_seed(0)
-        times = measure(row, names, options.rounds)
+        times = measure(row.on(options.device), names, options.rounds)
         base = times["hand"]
         steps = row.steps * row.epochs
         print(f"{row.name}: hand {statistics.median(base) / steps * 1e6:.0f} us a step")

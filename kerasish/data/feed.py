@@ -33,6 +33,7 @@ class Feed:
         first_epoch: The number of the first pass, whose first batch `peek` shows.
         passes_before: How many passes the model was trained on in earlier fits: what is random
             about samples goes on from there.
+        in_tuples: Whether batches without targets come as tuples or lists of one.
         rows: Where several processes share the data: this one's rows in the latest batch, and the
             mean over all of them. `None` where it has all rows.
     """
@@ -42,6 +43,7 @@ class Feed:
     batch_size: int | None = None
     first_epoch: int = 0
     passes_before: int = 0
+    in_tuples: bool = False
     rows: tuple[int, float] | None = None
     _shard: Shard | None = None
     _taken: int = 0  # batches that the next pass leaves out

@@ -287,6 +287,7 @@ class StreamFeed(Feed):
     def _collect(self, item: Any) -> Batch:
         """What the source yields, as tensors where they are."""
         x, y, weight = split_batch(item)
+        self.in_tuples = isinstance(item, (tuple, list)) and len(item) == 1
         named = ((x, "x"), (y, "y"), (weight, "sample_weight"))
         batch = tuple(as_tensors(value, name, self._floats) for value, name in named)
         _check_alignment(batch)

@@ -34,7 +34,9 @@ class BatchMethods:
         """Train on one batch.
 
         Args:
-            data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, tensors on the model's device.
+            data: `x`, `(x, y)` or `(x, y, sample_weight)`, tensors on the model's device. Inputs
+                without targets are in a tuple, `(x,)`, if the source gives them so, or if they are
+                a list. `utils.unpack_x_y_sample_weight` takes all of these apart.
 
         Returns:
             What to log, by name.

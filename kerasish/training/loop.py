@@ -184,8 +184,11 @@ def custom_epoch(
     timings: Timings | None = None,
     first: int = 0,
     may_stop: bool = True,
+    feed: Feed | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Hand every batch to the model's own `train_step` or `test_step`; see `train_epoch`.
+
+    The feed that the batches are of says whether inputs without targets came in a tuple.
 
     Returns:
         How many batches there were, and the logs of the last.
@@ -202,7 +205,7 @@ def custom_epoch(
     for number, batch in enumerate(batches, first):
         begin(number, logs)
         began = perf_counter()
-        latest = step(as_data(batch)) or {}
+        latest = step(as_data(batch, feed)) or {}
         if kind == "train":
             # After the first step, since some weights are made by it.
             if constrained is None:
@@ -223,12 +226,18 @@ def nothing(number: int, logs: Any) -> None:
     """The hook that nobody has."""
 
 
-def as_data(batch: Batch) -> Any:
-    """A batch as Keras hands it to `train_step`: `x`, `(x, y)` or `(x, y, sample_weight)`."""
+def as_data(batch: Batch, feed: Feed | None = None) -> Any:
+    """A batch as Keras hands it to `train_step`: `x`, `(x, y)` or `(x, y, sample_weight)`.
+
+    Inputs without targets are in a tuple of one where they came so, or where several are listed.
+    """
     x, y, weight = batch
     if weight is not None:
         return x, y, weight
-    return (x,) if y is None else (x, y)
+    if y is not None:
+        return x, y
+    in_tuple = isinstance(x, (tuple, list)) or (feed is not None and feed.in_tuples)
+    return (x,) if in_tuple else x
 
 
 def predict_batches(

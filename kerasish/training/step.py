@@ -254,7 +254,7 @@ def make_predict_step(plan: StepPlan) -> Callable[[Any], Any]:
         return lambda x: plan.run_model(x)[0]
 
     def own(x: Any) -> Any:
-        return model.predict_step((x,))
+        return model.predict_step((x,) if isinstance(x, (tuple, list)) else x)
 
     return own if views is None else lambda x: views(lambda view: (own(view), None), x)[0]
 

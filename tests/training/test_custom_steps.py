@@ -403,3 +403,49 @@ def test_custom_steps_on_one_batch():
 
     assert a == {**b, "twice": pytest.approx(2 * b["loss"])}
     assert ours.test_on_batch(X, REALS)[:2] == pytest.approx(reference.test_on_batch(X, REALS))
+
+
+class Told(Net):
+    """Notes what its steps are given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def train_step(self, data):
+        self.seen.append(data)
+        return {"loss": 0.0}
+
+    test_step = train_step
+
+    def predict_step(self, data):
+        self.seen.append(data)
+        return torch.zeros(len(X))
+
+
+def loader(*tensors):
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*tensors), len(X))
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "train_on_batch"])
+def test_inputs_alone_come_alone_as_in_keras(method):
+    model = Told()
+    model.compile("sgd")
+    settings = {} if method == "train_on_batch" else {"batch_size": 50, "verbose": 0}
+    getattr(model, method)(X, **({"shuffle": False} if method == "fit" else {}), **settings)
+
+    (seen,) = model.seen
+    assert_close(seen, torch.tensor(X))
+
+
+def test_inputs_in_tuples_or_lists_come_in_tuples():
+    model = Told()
+    model.compile("sgd")
+    model.fit([X, X], batch_size=50, verbose=0)
+    model.fit(loader(torch.tensor(X)), verbose=0)
+    model.fit(torch.utils.data.DataLoader(torch.tensor(X), len(X)), verbose=0)
+
+    of_list, of_tuple, bare = model.seen
+    assert [type(x) for x in of_list] == [list]
+    assert [tuple(x.shape) for x in of_tuple] == [X.shape]
+    assert tuple(bare.shape) == X.shape

@@ -88,7 +88,7 @@ def test_a_subclass_with_its_own_predict_step_is_shown_the_views():
             return self.dense(x)
 
         def predict_step(self, data):
-            return self(data[0]) + 1
+            return self(data) + 1
 
     model = Own()
 
