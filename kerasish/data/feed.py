@@ -101,10 +101,10 @@ class Feed:
         """How many batches the next pass leaves out, since they were taken before."""
         return self._taken
 
-    def numbers(self, epoch: int) -> Iterator[Tensor] | None:
+    def numbers(self, epoch: int) -> Iterator[Tensor | None] | None:
         """The numbers in the data of each batch's rows, for the pass that `batches` gives next.
 
-        `None` where the source does not tell.
+        To be asked for after the batch. `None` where the source does not tell.
         """
         return None
 

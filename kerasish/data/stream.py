@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Tens
 from kerasish.data.arrays import as_tensors, leaves
 from kerasish.data.batch_source import ReadyLoader, as_source
 from kerasish.data.feed import Batch, Feed, Prepare, check_rows, mix_seed
+from kerasish.data.followed import Listener, followed
 from kerasish.data.lookahead import Lookahead
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
@@ -102,6 +103,8 @@ class StreamFeed(Feed):
         self._peeked: Any = None  # its first batch
         self._random_before: dict[str, Any] | None = None
         self._epoch = 0  # of the latest pass
+        self._listener: Listener | None = None  # to a loader's sampler, in the latest pass
+        self._asked = False  # whether somebody wants to know the rows of the next pass
         if isinstance(source, Dataset):
             source = self._loader(source, batch_size or 32, bool(shuffle), seed, shard)
         elif batch_size is not None:
@@ -178,6 +181,9 @@ class StreamFeed(Feed):
         iterator = self._begun or self._iterate(epoch)
         first, self._taken = self._taken, 0
         self._begun = self._peeked = None
+        asked, self._asked = self._asked, False
+        if self._listener is not None and not asked:
+            self._listener.stop()
         ready = self._prepared(self._lookahead.batches(iter(iterator)))
         yield from ready if self._shard is None else self._counted(ready, first)
         if hasattr(self._source, "on_epoch_end"):
@@ -196,13 +202,18 @@ class StreamFeed(Feed):
         state = self._lookahead.random_state()
         return {name: value for name, value in state.items() if name != "generators"}
 
-    def numbers(self, epoch: int) -> Iterator[Tensor] | None:
-        """The rows' numbers in a `Dataset` that is batched here."""
+    def numbers(self, epoch: int) -> Iterator[Tensor | None]:
+        """The rows' numbers in a `Dataset`, batched here or by a loader that can be followed."""
         if self._sampler is None:
-            return None
+            self._asked = True
+            return itertools.islice(self._heard(), self._taken, None)
         # A pass that has begun keeps the number that it began with.
         epoch = epoch if self._begun is None else self._epoch
         return iter(self._sampler.order(epoch).split(self._sampler.batch_size)[self._taken :])
+
+    def _heard(self) -> Iterator[Tensor | None]:
+        while (listener := self._listener) is not None:
+            yield listener.next()
 
     def state_dict(self) -> dict[str, Any]:
         """What decides the order: our seed, or all that the source may draw from.
@@ -271,7 +282,10 @@ class StreamFeed(Feed):
             self._source.dataset.set_epoch(epoch)  # type: ignore[attr-defined]  # it shuffles itself
         if not isinstance(self._source, Iterable) or hasattr(self._source, "on_epoch_end"):
             return self._by_index()
-        return iter(self._source)
+        if self._sampler is not None:
+            return iter(self._source)
+        source, self._listener = followed(self._source)
+        return iter(source)
 
     def _by_index(self) -> Iterator[Any]:
         """Keras's PyDataset: batches by number."""

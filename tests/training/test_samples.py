@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomSampler
 
 import kerasish
 from kerasish import layers
@@ -88,8 +88,35 @@ def fit_on(model, source, x, y, batch_size, **kwargs):
         return model.fit(Rows(x, y), batch_size=batch_size, **kwargs)
     if source == "loader":
         return model.fit(DataLoader(TensorDataset(x, y), batch_size), **kwargs)
-    workers = DataLoader(Rows(x, y), batch_size, num_workers=1)
-    return model.fit(workers, **kwargs)
+    if source == "workers":
+        return model.fit(DataLoader(Rows(x, y), batch_size, num_workers=1), **kwargs)
+    return model.fit(loader_of(source, Rows(x, y), batch_size), **kwargs)
+
+
+class Backwards(torch.utils.data.Sampler):
+    """A sampler that nobody knows, of batches that shrink."""
+
+    def __iter__(self):
+        rows = list(range(ROWS))[::-1]
+        while rows:
+            half = (len(rows) + 1) // 2
+            yield rows[:half]
+            rows = rows[half:]
+
+
+def loader_of(name, rows, batch_size):
+    """A user's loader that takes rows in an order of its own."""
+    generator = torch.Generator().manual_seed(3)
+    options = {
+        "shuffled": {"shuffle": True},
+        "drawn from a generator": {"shuffle": True, "generator": generator},
+        "by workers": {"shuffle": True, "num_workers": 1},
+        "by weights": {"sampler": WeightedRandomSampler(torch.rand(ROWS) + 1, ROWS, False)},
+        "backwards": {"batch_sampler": Backwards()},
+    }[name]
+    if "batch_sampler" not in options:
+        options["batch_size"] = batch_size
+    return DataLoader(rows, **options)
 
 
 def assert_same(one, other):
@@ -122,6 +149,12 @@ def test_what_is_seen_differs_by_sample_and_epoch(expected):
         {"source": "dataset", "batch_size": 5, "shuffle": False},
         {"source": "loader", "batch_size": 8},
         {"source": "workers", "batch_size": 4},
+        {"source": "shuffled", "batch_size": 5},
+        {"source": "drawn from a generator", "batch_size": 8},
+        {"source": "by workers", "batch_size": 4},
+        {"source": "by weights", "batch_size": 8},
+        {"source": "backwards"},
+        {"source": "shuffled", "batch_size": 4, "epochs": 4, "steps_per_epoch": 3},
         {"batch_size": 4, "epochs": 4, "steps_per_epoch": 3},
         {"batch_size": 4, "validation_split": 0.0},
     ],
@@ -183,7 +216,7 @@ class Stop(kerasish.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("source", ["arrays", "dataset", "loader"])
+@pytest.mark.parametrize("source", ["arrays", "dataset", "loader", "shuffled"])
 def test_a_resumed_fit_sees_what_the_whole_one_saw(source, tmp_path):
     kerasish.utils.set_random_seed(0)
     model, recorder = make()
@@ -202,6 +235,51 @@ def test_a_resumed_fit_sees_what_the_whole_one_saw(source, tmp_path):
     assert len(recorder.seen) == 8
     for a, b in zip(recorder.seen, whole[-8:], strict=True):
         assert torch.equal(a, b)
+
+
+def order_of(batches):
+    return [round(float(x[0, 0, 1] - x[0, 0, 0]) * 100) for batch in batches for x in batch]
+
+
+@pytest.mark.parametrize("source", ["shuffled", "drawn from a generator"])
+def test_a_loader_keeps_its_order_when_it_is_followed(source):
+    orders = []
+    for layer in (layers.RandomBrightness(0.1, value_range=(-10, 10)), layers.Activation("linear")):
+        kerasish.utils.set_random_seed(0)
+        recorder = Recorder()
+        stack = [layers.Input((1, 4, 4)), layer, recorder, layers.Flatten(), layers.Dense(1)]
+        model = kerasish.Sequential(stack)
+        model.compile("sgd", "mse")
+        fit_on(model, source, images(), targets(), 5, epochs=2, verbose=0)
+        orders.append(order_of(recorder.seen))
+
+    assert orders[0] == orders[1]
+    assert sorted(orders[0][:ROWS]) == list(range(ROWS))
+
+
+def as_pairs(rows):
+    return torch.stack([x for x, _ in rows]).repeat(2, 1, 1, 1), torch.zeros(2 * len(rows), 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 4, "num_workers": 1, "persistent_workers": True},
+        {"batch_size": 4, "collate_fn": as_pairs},
+        {"batch_size": None},
+    ],
+    ids=["workers that stay", "more rows than numbers", "batches that the data make"],
+)
+def test_places_stand_for_numbers_where_no_loader_tells_them(options):
+    data = Rows(images(), targets())
+    if options["batch_size"] is None:
+        data = TensorDataset(images().reshape(6, 4, 1, 4, 4), targets().reshape(6, 4, 1))
+    kerasish.utils.set_random_seed(0)
+    model, recorder = make()
+
+    model.fit(DataLoader(data, **options), epochs=2, verbose=0)
+
+    assert set(order_of(recorder.seen)) == set(range(ROWS))
 
 
 def test_layers_inside_layers_and_by_lot_know_the_samples_too():
