@@ -123,6 +123,17 @@ def test_a_loaded_channels_last_model_trains_on(make: Any, tmp_path: Path) -> No
     assert_close(_fit(loaded, 1), expected, rtol=1e-4, atol=2e-6)
 
 
+def test_a_run_goes_on_in_another_precision(make: Any) -> None:
+    expected = _fit(_model(make()), 2)
+    model = _model(make())
+    _fit(model, 1)
+    loss = ks.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(model.optimizer, loss, device="cpu", precision="float64")
+    ended = _fit(model, 1)
+    assert all(weight.dtype == torch.float64 for weight in ended)
+    assert_close([weight.float() for weight in ended], expected, rtol=1e-4, atol=2e-6)
+
+
 @pytest.mark.parametrize("steps", [1, 2], ids=["plain", "gathered"])
 def test_a_channels_last_run_is_resumed_bit_by_bit(make: Any, steps: int, tmp_path: Path) -> None:
     class Stop(ks.callbacks.Callback):

@@ -249,18 +249,15 @@ class Optimizer(Updating):
         self._forget_plan()
 
     def _follow_parameters(self) -> None:
-        """Keep state where its parameter is, and laid out in memory as that is."""
+        """Keep state where its parameter is, of its type, and laid out in memory as that is."""
         assert self.torch is not None
         for group in self.torch.param_groups:
             for parameter in group["params"]:
                 state = self.torch.state.get(parameter, {})
                 for key, value in state.items():
                     # Counters of unfused optimizers stay on the CPU, whatever the device.
-                    moves = isinstance(value, Tensor) and (key != "step" or group.get("fused"))
-                    if moves and value.device != parameter.device:
-                        value = state[key] = value.to(parameter.device)
-                    if isinstance(value, Tensor) and value.shape == parameter.shape:
-                        state[key] = direct.laid_out_as(parameter, value)
+                    if isinstance(value, Tensor) and (key != "step" or group.get("fused")):
+                        state[key] = _beside(parameter, value)
 
     def build(self, variables: Iterable[Tensor]) -> None:
         """Bind parameters that come without names."""
@@ -424,3 +421,12 @@ class Optimizer(Updating):
     def __repr__(self) -> str:
         rate = self._given_rate if self._schedule is not None else self._current_rate()
         return f"{type(self).__name__}(learning_rate={rate!r})"
+
+
+def _beside(parameter: Tensor, state: Tensor) -> Tensor:
+    state = state.to(parameter.device)
+    if state.shape != parameter.shape or not parameter.dim():
+        return state  # a counter or a factor
+    if state.is_floating_point():
+        state = state.to(parameter.dtype)
+    return direct.laid_out_as(parameter, state)
