@@ -68,6 +68,8 @@ def takes_logits(loss: Any) -> bool:
 
 def takes_probabilities(loss: Any) -> bool:
     """Whether a loss expects the outputs of a softmax or a sigmoid."""
+    if isinstance(loss, losses.KLDivergence):
+        return True
     return kind_of_loss(loss) in ("sparse", "categorical", "binary") and not takes_logits(loss)
 
 

@@ -32,6 +32,8 @@ class Planned(Compiled):
         try:
             fit_inputs(model, feed)
             build(probing, feed)
+            if training and not self._trains_itself:
+                preflight.check_first_lookups(probing, feed)
             y_pred, y = preflight.probe(probing, feed, graph=training)
         except Exception as error:
             if training and self._trains_itself:

@@ -68,6 +68,16 @@ def random_state_kept_on_error() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def noted_on_error(note: str) -> Iterator[None]:
+    """Say where something went wrong."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
+
+
 def check_shuffle(x: Any, shuffle: bool | str) -> None:
     """Refuse an unknown way of shuffling; say so when one cannot do anything for this source.
 

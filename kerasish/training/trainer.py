@@ -18,7 +18,7 @@ from kerasish.training.aside import aside, fitting
 from kerasish.training.cache import check_cache_frozen
 from kerasish.training.guards import guarded
 from kerasish.training.on_batch import OnBatch
-from kerasish.training.placement import device_of, place_model
+from kerasish.training.placement import device_of, place_model, target_device
 from kerasish.training.plan import StepPlan
 from kerasish.training.planned import fit_inputs, preparer_of
 from kerasish.training.recipe import Recipe
@@ -30,12 +30,13 @@ from kerasish.training.session import (
     check_shuffle,
     final_logs,
     frequency,
+    noted_on_error,
     random_state_kept_on_error,
     unpack_validation,
 )
 from kerasish.training.step import make_predict_step, make_test_step
 from kerasish.training.tracker import Tracker
-from kerasish.tta.bound import bind_views
+from kerasish.tta.bound import bind_views, views_of
 
 
 class Trainer(OnBatch):
@@ -117,7 +118,7 @@ class Trainer(OnBatch):
         check_count("validation_batch_size", validation_batch_size)
         validation_freq = frequency(validation_freq)
         with random_state_kept_on_error():
-            kind, device = recipe.data_parallel, recipe.torch_device()
+            kind, device = recipe.data_parallel, target_device(self, recipe)  # type: ignore[arg-type]
             parallel.begin(kind, device)
             seed = parallel.common_seed(kind, int(torch.randint(2**31, ())))
             if validation_split and validation_data is None:
@@ -146,8 +147,11 @@ class Trainer(OnBatch):
             custom = self._trains_itself
             plan, tracker = self._plan_or_custom(feed, class_weight, custom)
             if validation is not None and plan is not None:
-                validation.prepare(preparer_of(plan, validation))
-                preflight.check_validation(plan, feed, validation, is_tail=bool(validation_split))
+                with noted_on_error("fit: in the validation data"):
+                    validation.prepare(preparer_of(plan, validation))
+                    preflight.check_validation(
+                        plan, feed, validation, is_tail=bool(validation_split)
+                    )
             self._forget_gradients()
             if plan is not None or not custom:
                 self._bind_optimizer()
@@ -206,7 +210,7 @@ class Trainer(OnBatch):
 
     def _test_feed(self, x: Any, y: Any, weight: Any, batch_size: int | None) -> Feed:
         recipe = self._require_compiled("evaluate")
-        device = recipe.torch_device()
+        device = target_device(self, recipe)  # type: ignore[arg-type]
         shard = parallel.shard_of(recipe.data_parallel, training=False)
         if self._tests_itself:
             shard = None  # what such a step makes of its batches, nobody else can add up
@@ -239,7 +243,8 @@ class Trainer(OnBatch):
                 return loop.custom_epoch(self, batches, "test", listeners, feed=passes.feed)[1]
         assert self._recipe is not None
         assert self._objective is not None
-        plan = StepPlan(self, self._recipe, self._objective, self._recipe.torch_device())
+        device = target_device(self, self._recipe)  # type: ignore[arg-type]
+        plan = StepPlan(self, self._recipe, self._objective, device)
         plan.rest = passes.rest
         tracker = Tracker(self._objective)
         if passes.window is None:
@@ -308,7 +313,7 @@ class Trainer(OnBatch):
         tracker = None
         if not self._tests_itself:
             _, tracker = self._plan(feed)
-        passes = loop.Passes(feed, steps, restarts=True)
+        passes = loop.Passes(feed, steps, restarts=True, tells=views_of(self) is not None)
         listeners = CallbackList(
             callbacks,
             add_progbar=verbose != 0,
@@ -365,7 +370,7 @@ class Trainer(OnBatch):
         x = self._open_inputs(x, lazily=True)
         feed = make_feed(x, batch_size=batch_size, device=device, floats=recipe.floats)
         fit_inputs(model, feed)
-        passes = loop.Passes(feed, steps, restarts=True)
+        passes = loop.Passes(feed, steps, restarts=True, tells=views_of(self) is not None)
         listeners = CallbackList(
             callbacks,
             add_progbar=verbose != 0,

@@ -162,6 +162,21 @@ def held_out(y, y_held):
     fit(classifier(), SPARSE, numbers(4), y, validation_data=held)
 
 
+def words(rows):
+    table = layers.Embedding(rows, 4, name="words")
+    return stack(table, layers.Flatten(), Dense(1), shape=(3,))
+
+
+def torch_words(rows):
+    return kerasish.Model(nn.Sequential(nn.Embedding(rows, 4), nn.Flatten(), nn.Linear(12, 1)))
+
+
+def users_and_items():
+    user, item = Input((), dtype="int32"), Input((), dtype="int32")
+    parts = [layers.Embedding(9, 4, name="users")(user), layers.Embedding(5, 4, name="items")(item)]
+    return kerasish.Model([user, item], Dense(1)(layers.concatenate(parts)))
+
+
 # Each script with the code it gets, a word that names the culprit, and words of the remedy.
 ERRORS = {
     "K105": (lambda: fit(regressor(), SPARSE, numbers(4), labels(2)), "'price'", "binary_cross"),
@@ -227,6 +242,52 @@ ERRORS = {
         lambda: fit(two_inputs(), "mse", [numbers(4), numbers(4) / 0], numbers(1)),
         "x[1]",
         "Remove",
+    ),
+    "K121 of validation": (
+        lambda: fit(
+            regressor(),
+            "mse",
+            numbers(4),
+            numbers(1),
+            validation_data=(with_nan(numbers(4)), numbers(1)),
+        ),
+        "rows looked at in x",
+        "nan_to_num",
+    ),
+    "K128": (
+        lambda: fit(words(10), "mse", torch.arange(3 * ROWS).view(ROWS, 3) % 11, numbers(1)),
+        "'words'",
+        "input_dim 11",
+    ),
+    "K128 first rows": (
+        lambda: fit(words(10), "mse", torch.full((ROWS, 3), 12), numbers(1)),
+        "'words'",
+        "input_dim 13",
+    ),
+    "K128 negative": (
+        lambda: fit(words(10), "mse", torch.arange(3 * ROWS).view(ROWS, 3) % 9 - 1, numbers(1)),
+        "is given -1",
+        "from 0",
+    ),
+    "K128 of two": (
+        lambda: fit(users_and_items(), "mse", [labels(9), labels(6)], numbers(1)),
+        "'items'",
+        "input_dim 6",
+    ),
+    "K128 torch": (
+        lambda: fit(torch_words(5), "mse", torch.arange(3 * ROWS).view(ROWS, 3) % 6, numbers(1)),
+        "is given 5",
+        "input_dim 6",
+    ),
+    "K138": (
+        lambda: fit(regressor("softmax"), "binary_crossentropy", numbers(4), labels(2)),
+        "'price'",
+        "sigmoid",
+    ),
+    "K138 of numbers": (
+        lambda: fit(regressor("softmax"), "mse", numbers(4), numbers(1)),
+        "'price'",
+        "no activation",
     ),
     "K126": (
         lambda: fit(with_infinite_weight(regressor()), "mse", numbers(4), numbers(1)),
@@ -388,6 +449,25 @@ ADVICE = {
         lambda: fit(Disconnected(), "mse", numbers(4), numbers(1)),
         "idle.linear.weight",
         "Connect",
+    ),
+    "K102 divergence": (
+        lambda: fit(
+            classifier(), "kl_divergence", numbers(4), torch.eye(3)[labels()], metrics=None
+        ),
+        "'scores'",
+        "softmax",
+    ),
+    "K129": (
+        lambda: fit(words(10), "mse", torch.rand(ROWS, 3), numbers(1)),
+        "'words'",
+        "Dense",
+    ),
+    "K137": (
+        lambda: fit(
+            regressor(), "mse", numbers(4), numbers(1), optimizer=kerasish.optimizers.SGD(0.0)
+        ),
+        "SGD",
+        "0.001",
     ),
     "K136": (
         lambda: fit(
@@ -698,6 +778,28 @@ def every_precision():
         )
 
 
+def words_at_the_edges():
+    fit(words(10), "mse", torch.arange(3 * ROWS).view(ROWS, 3) % 10, numbers(1))
+    fit(words(10), "mse", (torch.arange(3 * ROWS).view(ROWS, 3) % 10).float(), numbers(1))
+    fit(users_and_items(), "mse", [labels(9), labels(5)], numbers(1))
+
+
+def torch_words_in_range():
+    fit(torch_words(6), "mse", torch.arange(3 * ROWS).view(ROWS, 3) % 6, numbers(1))
+
+
+def attention_over_places():
+    x = Input((5, 4))
+    weights = layers.Softmax(axis=1)(Dense(1)(x))
+    y = torch.full((ROWS, 5, 1), 0.1) + 0.2 * torch.rand(ROWS, 5, 1)
+    fit(kerasish.Model(x, weights), "mse", numbers(5, 4), y)
+
+
+def a_rate_on_a_schedule():
+    rising = kerasish.schedules.PolynomialDecay(0.0, 10, 0.1)
+    fit(regressor(), "mse", numbers(4), numbers(1), optimizer=kerasish.optimizers.SGD(rising))
+
+
 GOOD = [
     lambda: fit(
         classifier("softmax"),
@@ -749,6 +851,10 @@ GOOD = [
     ruled_out_classes,
     counts_of_classes,
     every_precision,
+    words_at_the_edges,
+    attention_over_places,
+    a_rate_on_a_schedule,
+    torch_words_in_range,
 ]
 
 

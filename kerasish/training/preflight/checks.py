@@ -8,6 +8,7 @@ from kerasish.data.feed import Feed
 from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.classes import check_batches, check_class_weights
 from kerasish.training.preflight.inputs import check_inputs
+from kerasish.training.preflight.lookups import check_lookups
 from kerasish.training.preflight.metrics import check_metrics
 from kerasish.training.preflight.outputs import check_losses, check_outputs
 from kerasish.training.preflight.subject import Subject
@@ -31,6 +32,7 @@ def check_before_training(
     """
     subject = Subject.of(plan, feed, y_pred)
     check_inputs(subject)
+    check_lookups(subject)
     check_weights(subject)
     check_targets(subject)
     check_outputs(subject)

@@ -11,6 +11,7 @@ from kerasish.data.feed import Feed
 from kerasish.training.loss_kinds import kind_of_loss
 from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.advice import Report
+from kerasish.training.preflight.inputs import check_validation_inputs
 from kerasish.training.preflight.subject import Subject, class_numbers, shorten
 
 # Larger class numbers are identities rather than classes to count.
@@ -67,12 +68,17 @@ def check_class_weights(subject: Subject, tables: list[dict | None]) -> None:
 def check_validation(plan: StepPlan, training: Feed, validation: Feed, *, is_tail: bool) -> None:
     """Advise where the classes of validation data are not those of the training data.
 
+    Raises:
+        ValueError: If inputs are not finite.
+
     Args:
         plan: The plan, with its objective.
         training: The training data, targets prepared.
         validation: The validation data, targets prepared.
         is_tail: Whether they are the last rows of the data, split off.
     """
+    if not (plan.model._trains_itself or plan.model._tests_itself):
+        check_validation_inputs(Subject.of(plan, validation, []))
     (_, y, _), is_whole = training.known_rows()
     (_, held, _), is_all = validation.known_rows()
     if not (is_whole and is_all) or plan.objective is None or y is None or held is None:

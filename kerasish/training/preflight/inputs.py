@@ -52,6 +52,17 @@ def check_inputs(subject: Subject) -> None:
         )
 
 
+def check_validation_inputs(subject: Subject) -> None:
+    """Look for what is not finite only.
+
+    Raises:
+        ValueError: If there is something, and the model does not replace it.
+    """
+    for name, x, _ in _named(subject):
+        if x.numel() and x.is_floating_point() and not all(map(math.isfinite, span(x))):
+            _check_finite(subject, name, x)
+
+
 def _named(subject: Subject) -> Iterator[tuple[str, Tensor, bool]]:
     """Each input with a name, and whether it is computed with rather than looked up."""
     model = subject.plan.model

@@ -76,6 +76,14 @@ def _maker(prediction: Tensor) -> Any:
     return node
 
 
+def _is_over_one(prediction: Tensor) -> bool:
+    """Whether the softmax that made an output is over an axis with one place."""
+    node = _maker(prediction)
+    result, axis = node._saved_result, node._saved_dim
+    axis -= (axis >= 1 << 63) << 64  # negative ones are shown without their sign
+    return result.dim() > 0 and result.shape[axis] == 1
+
+
 def check_outputs(subject: Subject) -> None:
     """Advise where the last activation does not go with the loss or the targets.
 
@@ -92,6 +100,12 @@ def check_outputs(subject: Subject) -> None:
                 "weights that are not finite, and for logarithms, roots and divisions in the model."
             )
         last = last_activation(prediction)
+        if last == "softmax" and _is_over_one(prediction):
+            raise ValueError(
+                f"K138: fit: the output '{output.name}' ends in a softmax over a single unit: it "
+                "is always 1. Use sigmoid for two classes, one unit for each of several classes, "
+                "or no activation for numbers."
+            )
         _check_activation(subject, output, prediction, last)
         if kind_of_loss(output.loss) == "regression":
             _check_reach(subject, output.name, prediction, last, y)

@@ -43,13 +43,13 @@ def probe(plan: StepPlan, feed: Feed, *, graph: bool = False) -> tuple[Any, Any]
         return run(plan, x, graph=graph), y
 
 
-def first_rows(model: Any, feed: Feed) -> tuple[Any, Any, Any]:
+def first_rows(model: Any, feed: Feed, rows: int = ROWS) -> tuple[Any, Any, Any]:
     """A few rows, or the whole first batch where the model fixes its size."""
     batch = feed.peek()
     fixed = getattr(model, "_input_list", None)
     if fixed and fixed[0].shape[0] is not None:
         return batch
-    return map_leaves(lambda t: t[:ROWS], batch)  # type: ignore[return-value]
+    return map_leaves(lambda t: t[:rows], batch)  # type: ignore[return-value]
 
 
 def run(plan: StepPlan, x: Any, *, graph: bool = False) -> Any:

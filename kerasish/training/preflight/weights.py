@@ -83,6 +83,12 @@ def _check_rate(subject: Subject, optimizer: Optimizer) -> None:
     if limit is None:
         return  # one of several optimizers, too, which has no single rate
     rate = float(optimizer.learning_rate)
+    if rate == 0 and optimizer is given and optimizer._schedule is None:
+        subject.report.advise(
+            "K137",
+            f"the learning rate of {name} is 0: weights change only if a callback raises it. "
+            "Try 0.001.",
+        )
     if rate > limit:
         usual = "0.001" if limit == _SIGN_LIKE_LIMIT else "0.01 to 0.1"
         subject.report.advise(

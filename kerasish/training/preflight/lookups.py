@@ -1,0 +1,110 @@
+"""Are numbers that are looked up in an embedding among those that it knows, and whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerasish.data.arrays import leaves, map_leaves
+from kerasish.data.feed import Feed
+from kerasish.layers import Embedding
+from kerasish.training.plan import StepPlan
+from kerasish.training.preflight.probe import first_rows, run, unchanged
+from kerasish.training.preflight.subject import Subject, some_rows, span
+
+_MOST_ROWS = 32
+
+
+def check_first_lookups(plan: StepPlan, feed: Feed) -> None:
+    """Look at what the first rows look up, before any of it reaches a kernel.
+
+    A GPU that is asked for a row that a table has not is of no use for the rest of the process.
+
+    Raises:
+        ValueError: If there is a number that an embedding does not know.
+    """
+    tables = _tables(plan.model)
+    if tables:
+        _calls(plan, feed, tables)
+
+
+def check_lookups(subject: Subject) -> None:
+    """Look at all numbers that go from the data straight into an embedding.
+
+    Raises:
+        ValueError: If there is one that it does not know.
+    """
+    tables = _tables(subject.plan.model)
+    if not tables:
+        return
+    first = [t.cpu() for t in leaves(_rows(subject.plan, subject.feed))]
+    for module, given in _calls(subject.plan, subject.feed, tables):
+        same = [i for i, x in enumerate(first) if _is_same(x, given.cpu())]
+        if len(same) != 1:
+            continue  # made by the model, or one of several inputs: nobody knows which
+        x = list(leaves(subject.x))[same[0]]
+        _check_range(module, tables[module], *span(x))
+        if x.is_floating_point() and bool((some_rows(x) != some_rows(x).trunc()).any()):
+            subject.report.advise(
+                "K129",
+                f"{tables[module]} looks up whole numbers, but x holds fractions, which are cut "
+                "off. Number the categories from 0, or use a Dense layer for measurements.",
+            )
+
+
+def _tables(model: nn.Module) -> dict[nn.Module, str]:
+    """The embeddings of a model that are called as modules, and what to call them."""
+    found: dict[nn.Module, str] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, Embedding):
+            found[module] = f"the layer '{module.name}'"
+            found[module.embedding] = found[module]
+        elif isinstance(module, nn.Embedding) and module not in found:
+            found[module] = f"the Embedding '{path}'"
+    return found
+
+
+def _calls(
+    plan: StepPlan, feed: Feed, tables: dict[nn.Module, str]
+) -> list[tuple[nn.Module, Tensor]]:
+    """Run the first rows: which tables were given which numbers."""
+    calls: list[tuple[nn.Module, Tensor]] = []
+
+    def note(module: nn.Module, args: tuple) -> None:
+        x: Any = args[0] if args else None
+        if isinstance(x, Tensor) and x.numel() and not x.is_complex() and x.device.type != "meta":
+            _check_range(module, tables[module], *span(x))
+            calls.append((module, x))
+
+    handles = [module.register_forward_pre_hook(note) for module in tables]
+    x = map_leaves(lambda t: t.to(plan.device), _rows(plan, feed))
+    try:
+        with unchanged(plan):
+            plan.model.eval()
+            run(plan, x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+def _rows(plan: StepPlan, feed: Feed) -> Any:
+    """More rows than elsewhere, so that inputs can be told apart by what they hold."""
+    return first_rows(plan.model, feed, _MOST_ROWS)[0]
+
+
+def _is_same(x: Tensor, given: Tensor) -> bool:
+    return x.shape == given.shape and torch.equal(x.to(given.dtype), given)
+
+
+def _check_range(module: Any, name: str, low: float, high: float) -> None:
+    rows = module.input_dim if isinstance(module, Embedding) else module.num_embeddings
+    if high >= rows or low <= -1:
+        wrong = high if high >= rows else low
+        remedy = f"make input_dim {int(high) + 1}" if high >= rows else "number them from 0"
+        raise ValueError(
+            f"K128: {name} has rows for the numbers 0 to {rows - 1}, but is given "
+            f"{int(wrong)}. Look at how x was made, or {remedy}."
+        )
