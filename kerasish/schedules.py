@@ -46,6 +46,17 @@ class LearningRateSchedule:
         return cls(**{key: registry.deserialize(v, custom_objects) for key, v in config.items()})
 
 
+def _take_plain_numbers(schedule: LearningRateSchedule) -> None:
+    """Make Python's numbers of NumPy's and of tensors, which no file could hold."""
+    for name, value in vars(schedule).items():
+        is_list = isinstance(value, (list, tuple))
+        setattr(schedule, name, [_plain(item) for item in value] if is_list else _plain(value))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def _check_positive(schedule: LearningRateSchedule, name: str) -> None:
     value = getattr(schedule, name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
@@ -77,6 +88,7 @@ class ExponentialDecay(LearningRateSchedule):
     name: str = "ExponentialDecay"
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
@@ -109,6 +121,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     name: str = "PiecewiseConstant"
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 "PiecewiseConstantDecay: `values` must have one number more than `boundaries`, got "
@@ -145,6 +158,7 @@ class PolynomialDecay(LearningRateSchedule):
     name: str = "PolynomialDecay"
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
@@ -177,6 +191,7 @@ class InverseTimeDecay(LearningRateSchedule):
     name: str = "InverseTimeDecay"
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
@@ -207,6 +222,7 @@ class CosineDecay(LearningRateSchedule):
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         _check_positive(self, "decay_steps")
 
     def __call__(self, step: float) -> float:
@@ -232,7 +248,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     Args:
         initial_learning_rate: The rate of the first update.
         first_decay_steps: Length of the first period.
-        t_mul: Factor on the length from period to period.
+        t_mul: Factor on the length from period to period, at least 1.
         m_mul: Factor on the height from period to period.
         alpha: The lowest rate as a fraction of the first.
         name: A label.
@@ -246,8 +262,14 @@ class CosineDecayRestarts(LearningRateSchedule):
     name: str = "SGDRDecay"
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         _check_positive(self, "first_decay_steps")
         _check_positive(self, "t_mul")
+        if self.t_mul < 1:
+            raise ValueError(
+                "CosineDecayRestarts: `t_mul` must be at least 1, or the periods would shrink to "
+                f"nothing, got {describe(self.t_mul)}."
+            )
 
     def __call__(self, step: float) -> float:
         """The learning rate of update number `step`, from 0."""
@@ -282,6 +304,7 @@ class OneCycle(LearningRateSchedule):
     name: str = "OneCycle"
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         for name in ("total_steps", "initial_divisor", "final_divisor"):
             _check_positive(self, name)
         if not 0 <= self.warmup_fraction <= 1:
@@ -323,6 +346,7 @@ class Warmup(LearningRateSchedule):
     name: str = "Warmup"
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         _check_positive(self, "warmup_steps")
         if isinstance(self.schedule, bool) or not isinstance(
             self.schedule, (int, float, LearningRateSchedule)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from kerasish import optimizers, schedules
+from kerasish import Sequential, layers, optimizers, schedules
 from kerasish.optimizers.algorithms import RMSpropAlgorithm
 
 SHAPES = [(4, 3), (4,), (2, 4), (2,)]
@@ -521,6 +521,27 @@ def test_excluded_parameters_do_not_decay():
     expected = [before[0], before[1], before[2] * (1 - 0.1 * 0.5), before[3]]
     for p, value in zip(net.parameters(), expected, strict=True):
         assert_close(p.detach(), value)
+
+
+def test_weights_of_layers_can_be_left_out_of_decay():
+    model = Sequential([layers.Input((4, 3)), layers.LSTM(2), layers.Dense(2), layers.Dense(1)])
+    lstm, dense, last = model.layers
+    optimizer = optimizers.AdamW(0.1)
+    optimizer.exclude_from_weight_decay([dense.bias, dense.kernel, last.bias])
+    optimizer.bind(model.named_parameters())
+
+    spared = [g["params"] for g in optimizer.param_groups if not g["weight_decay"]]
+    decayed = [g["params"] for g in optimizer.param_groups if g["weight_decay"]]
+
+    wanted = {id(p) for p in (*dense.parameters(), list(last.parameters())[1])}
+    assert {id(p) for group in spared for p in group} == wanted
+    assert {id(p) for p in lstm.parameters()} < {id(p) for group in decayed for p in group}
+
+
+def test_counts_may_be_numpys():
+    optimizer = optimizers.Adam(use_ema=True, ema_overwrite_frequency=np.int64(3))
+
+    assert type(optimizer.ema_overwrite_frequency) is int
 
 
 def test_step_keeps_the_gradients_and_zero_grad_clears_them():

@@ -1,5 +1,8 @@
 """Schedules: the values of Keras and torch, plain floats, and configs that come back."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
@@ -34,6 +37,27 @@ def test_values_and_configs_are_those_of_keras(name, args, kwargs):
         assert type(value) is float
         assert value == pytest.approx(float(theirs(step)), rel=2e-5, abs=1e-8)
     assert ours.get_config() == theirs.get_config()
+
+
+def test_numbers_of_numpy_and_torch_become_pythons():
+    plain = schedules.CosineDecay(0.1, 20, warmup_target=0.2, warmup_steps=5)
+    given = schedules.CosineDecay(
+        torch.tensor(0.1, dtype=torch.float64),
+        np.int64(20),
+        warmup_target=np.float64(0.2),
+        warmup_steps=np.int64(5),
+    )
+    steps = schedules.PiecewiseConstantDecay(np.array([3, 7]), [1.0, np.float32(0.5), 0.25])
+
+    assert [given(step) for step in STEPS] == [plain(step) for step in STEPS]
+    assert json.dumps(given.get_config()) == json.dumps(plain.get_config())
+    assert json.loads(json.dumps(steps.get_config()))["boundaries"] == [3, 7]
+    assert [type(steps(step)) for step in (0, 5, 9)] == [float] * 3
+
+
+def test_restarts_whose_periods_shrink_are_refused():
+    with pytest.raises(ValueError, match="`t_mul` must be at least 1"):
+        schedules.CosineDecayRestarts(0.1, 4, t_mul=0.5)
 
 
 def test_one_cycle_has_the_values_of_torch():

@@ -61,12 +61,12 @@ class DecayExclusion:
     """Which parameters no weight decay touches: listed ones, and names that hold one of some words.
 
     Args:
-        parameters: Parameters to leave out, compared by identity.
+        parameters: Parameters to leave out, or a layer's views of them, such as `layer.kernel`.
         words: Regular expressions searched for in the parameter's dotted name.
     """
 
     def __init__(self, parameters: Iterable[Tensor] = (), words: Iterable[str] = ()) -> None:
-        self.parameters = list(parameters)
+        self.parameters = [behind for given in parameters for behind in _behind(given)]
         self.words = list(words)
 
     def covers(self, name: str, parameter: Tensor) -> bool:
@@ -74,6 +74,12 @@ class DecayExclusion:
         if any(parameter is excluded for excluded in self.parameters):
             return True
         return any(re.search(word, name) for word in self.words)
+
+
+def _behind(parameter: Tensor) -> list[Tensor]:
+    """The parameters that a layer's view of its weight shows; a parameter itself as it is."""
+    weight = getattr(parameter, "_weight", None)
+    return [parameter] if weight is None else list(weight.tensors)
 
 
 def group_parameters(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, TypedDict
 
+import numpy as np
+
 from kerasish.describe import describe
 
 
@@ -46,11 +48,13 @@ def optional_number(owner: str, name: str, value: Any) -> float | None:
 
 
 def optional_count(owner: str, name: str, value: Any) -> int | None:
-    """A positive integer or `None`.
+    """A positive integer or `None`; NumPy's integers count as such.
 
     Raises:
         ValueError: If it is neither.
     """
+    if isinstance(value, np.integer):
+        value = int(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ValueError(
             f"{owner}: `{name}` must be a positive integer or None, got {describe(value)}."
