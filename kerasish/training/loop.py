@@ -25,7 +25,8 @@ class Passes:
 
     With `steps`, an epoch goes on where the last one ended and starts the feed again when it is
     through. With `restarts` each epoch is the feed's beginning: a validation must see the same rows
-    every time, and none twice. With `tells` augmentation layers get to know the samples.
+    every time, and none twice. With `tells` augmentation layers get to know the samples, and so do
+    the views of an evaluation.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Passes:
     ) -> None:
         self.feed, self.steps = feed, steps
         self._tells = tells
+        self._evaluates = restarts
         self._restarts = restarts and not getattr(feed, "is_one_shot", False)
         self._pass = first_epoch
         self._taken = 0  # batches of this pass, where passes are not epochs
@@ -62,13 +64,15 @@ class Passes:
             self._pass += 1
             return self._batches(self._pass - 1)
         if self._restarts:
-            return itertools.islice(self.feed.batches(0), self.steps)
+            return itertools.islice(self._batches(0), self.steps)
         if self._endless is None:
             self._endless = self._forever()
         return itertools.islice(self._endless, self.steps - first)
 
     def _batches(self, number: int) -> Iterator[Batch]:
-        return told(self.feed, number) if self._tells else self.feed.batches(number)
+        if not self._tells:
+            return self.feed.batches(number)
+        return told(self.feed, number, counts=self._evaluates)
 
     def _forever(self) -> Iterator[Batch]:
         while True:

@@ -24,21 +24,29 @@ def draws_by_sample(model: nn.Module) -> bool:
     return any(getattr(module, "draws_by_sample", False) for module in model.modules())
 
 
-def told(feed: Feed, epoch: int) -> Iterator[Batch]:
-    """One pass over a feed; before each batch, layers that draw by sample get to know its rows."""
-    first = feed.taken
+def told(feed: Feed, epoch: int, *, counts: bool = False) -> Iterator[Batch]:
+    """One pass over a feed; before each batch, layers that draw by sample get to know its rows.
+
+    Args:
+        feed: The feed.
+        epoch: The number of the pass.
+        counts: Whether rows whose numbers the source does not tell are counted, in a pass that
+            begins at its beginning; else they are numbered as if all batches were full.
+    """
+    first, seen = feed.taken, 0
     known = feed.numbers(epoch)
     for place, batch in enumerate(feed.batches(epoch), first):
         numbers = None if known is None else next(known, None)
-        numbers = _fitting(numbers, batch, place, feed)
+        start = seen if counts else place * (feed.batch_size or _STRIDE)
+        numbers = _fitting(numbers, batch, start)
+        seen += len(numbers)
         see(Samples(numbers, feed.passes_before + epoch, Counter()))
         yield batch
 
 
-def _fitting(numbers: Tensor | None, batch: Batch, place: int, feed: Feed) -> Tensor:
+def _fitting(numbers: Tensor | None, batch: Batch, first: int) -> Tensor:
     """The numbers of a batch's rows; where the source does not tell, their places in the pass."""
     rows = len(next(leaves(batch[0])))
     if numbers is not None and len(numbers) >= rows:
         return numbers[:rows]  # fewer, where files could not be read
-    first = place * (feed.batch_size or _STRIDE)
     return torch.arange(first, first + rows)

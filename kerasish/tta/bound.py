@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Self
 
 import torch
 
 from kerasish.data.arrays import leaves
 from kerasish.describe import describe, suggest
+from kerasish.layers.augmentation.draws import current_samples, seeing
 from kerasish.tta.crops import Flips, MultiScaleTenCrop, TenCrop
 from kerasish.tta.dropout import MonteCarloDropout
 from kerasish.tta.mean import Mean, OutputKind
@@ -40,10 +42,13 @@ class BoundViews:
         self._kinds: list[OutputKind] = []
         self._seen = 0  # rows of earlier batches
         self._before: dict[str, Any] = {}  # the model's attributes outside the context
+        self._context = ExitStack()
 
     def __enter__(self) -> Self:
         images = getattr(self.model, "preprocessing", None)
         wanted = images if images is None else self._views.room_for(images)
+        # A fit that this is done within knows its samples again afterwards.
+        self._context.enter_context(seeing(None))
         self._set("_views", self)
         if wanted is not images:
             self._set("_preprocessing", wanted)
@@ -51,6 +56,7 @@ class BoundViews:
 
     def __exit__(self, *error: object) -> None:
         self.model.__dict__.update(self._before)
+        self._context.close()
 
     def _set(self, name: str, value: Any) -> None:
         # Into the dictionary, since nothing that the model computes has changed.
@@ -89,6 +95,9 @@ class BoundViews:
 
     def _rows(self, x: Any, counts: bool = False) -> torch.Tensor:
         first = next(leaves(x))
+        known = current_samples()
+        if counts and known is not None and len(known.indices) == len(first):
+            return known.indices.to(first.device)
         rows = torch.arange(self._seen, self._seen + len(first), device=first.device)
         self._seen += len(first) if counts else 0
         return rows

@@ -16,8 +16,8 @@ from kerasish.tta.views import Views
 class Draws(Views):
     """What an augmentation would show in some epochs of training.
 
-    What is drawn for a sample depends on the pipeline's seed and the sample's place in the data
-    alone, whatever the batch size.
+    What is drawn for a sample depends on the pipeline's seed and the sample's number in the data
+    alone, whatever the batch size, the order of a `DataLoader` or the number of processes.
 
     Args:
         pipeline: An augmentation layer, a pipeline of them, or a torchvision transform.

@@ -85,6 +85,11 @@ class Unaveraged(WrittenOut):
     def gradients(self, loss, weights):
         return torch.autograd.grad(loss, weights)
 
+class Moved(kerasish.tta.Views):
+    # What is seen of a row depends on its number.
+    def views(self, x, rows):
+        yield x + rows[:, None] / 10
+
 def train(case, folder, *more):
     kerasish.utils.set_random_seed(3)
     x = torch.randn(case["rows"], 6)
@@ -109,6 +114,8 @@ def train(case, folder, *more):
         callbacks=[*watch, callbacks.CSVLogger(folder + "/log.csv"), *more],
     )
     found = model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
+    moved = model.evaluate(x, y, batch_size, 0, return_dict=True, tta=Moved())
+    found |= {f"{name}, moved": value for name, value in moved.items()}
     weights = [weight.tolist() for weight in model.state_dict().values()]
     with open(f"{folder}/found_{rank}.json", "w") as file:
         json.dump([weights, history.history, found, steps.count], file)

@@ -214,3 +214,49 @@ def test_evaluate_looks_at_the_mean_alone():
     loss = model.evaluate(rows(), y, verbose=0, tta=Doubled(spread=True))
 
     assert loss == pytest.approx((model.predict(1.5 * rows(), verbose=0) ** 2).mean(), rel=1e-5)
+
+
+class Numbers(tta.Views):
+    """The first column replaced by each row's number in the data."""
+
+    def views(self, x, rows):
+        yield torch.cat([rows[:, None].to(x.dtype), x[:, 1:]], 1)
+
+
+def in_batches(x, sizes):
+    return (torch.as_tensor(part) for part in np.split(x, np.cumsum(sizes)[:-1]))
+
+
+@pytest.mark.parametrize("source", ["arrays", "loader", "generator"])
+def test_views_hear_the_numbers_of_rows_in_the_data(source):
+    x = rows(12)
+    x[:, 0] = np.arange(12)  # so that the view is the row itself
+    model = linear()
+    data = {
+        "arrays": lambda: x,
+        "loader": lambda: DataLoader(
+            TensorDataset(torch.as_tensor(x)), 5, shuffle=True, generator=torch.Generator()
+        ),
+        "generator": lambda: in_batches(x, [3, 7, 2]),
+    }[source]
+
+    assert_close(model.predict(data(), verbose=0, tta=Numbers()), model.predict(data(), verbose=0))
+
+
+def test_a_fit_hears_no_other_numbers_from_predictions_within_it():
+    class Asks(kerasish.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.predict(x[:3], verbose=0, tta=Numbers())
+
+    x, seen = rows(8), []
+    for callbacks in ([], [Asks()]):
+        kerasish.utils.set_random_seed(0)
+        noise = layers.GaussianNoise(0.5)
+        draws = layers.RandomBrightness(0.5, value_range=(-9, 9), seed=1)
+        images = [layers.Reshape((1, 1, 3)), draws, layers.Flatten(), noise, layers.Dense(1)]
+        model = kerasish.Sequential([layers.Input((3,)), *images])
+        model.compile("sgd", "mse")
+        fitted = model.fit(x, x[:, :1], batch_size=4, epochs=2, verbose=0, callbacks=callbacks)
+        seen.append(fitted.history["loss"])
+
+    assert seen[0] == seen[1]
