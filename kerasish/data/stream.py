@@ -168,7 +168,7 @@ class StreamFeed(Feed):
     def peek(self) -> Batch:
         """The first batch; the next pass begins with it."""
         if self._peeked is None:
-            iterator = self._begun or self._iterate(self.first_epoch)
+            iterator = self._iterate(self.first_epoch) if self._begun is None else self._begun
             self._peeked = next(iterator, None)
             if self._peeked is None:
                 raise ValueError(f"There are no batches in {describe(self._source)}.")
@@ -178,7 +178,7 @@ class StreamFeed(Feed):
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the source."""
         self.close()
-        iterator = self._begun or self._iterate(epoch)
+        iterator = self._iterate(epoch) if self._begun is None else self._begun
         first, self._taken = self._taken, 0
         self._begun = self._peeked = None
         asked, self._asked = self._asked, False
@@ -236,7 +236,7 @@ class StreamFeed(Feed):
             self._sampler.seed = state["seed"]
         self._taken = taken
         if self.is_one_shot:
-            _skip(self._begun or iter(self._source), taken)
+            _skip(iter(self._source) if self._begun is None else self._begun, taken)
             self._peeked = None
             return
         self._begun = self._peeked = None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import kerasish
 from kerasish import callbacks, layers, optimizers, schedules
@@ -59,6 +59,15 @@ class Jittered(Dataset):
         return x[index] + noise, y[index]
 
 
+class Passing(IterableDataset):
+    """Rows in an order of their own, of which nobody knows how many there are."""
+
+    def __iter__(self):
+        x, y = arrays()
+        for row in torch.randperm(ROWS):
+            yield x[row], y[row]
+
+
 SOURCES = {
     "arrays": lambda: (arrays(), {"batch_size": BATCH}),
     "arrays in order": lambda: (arrays(), {"batch_size": BATCH, "shuffle": False}),
@@ -80,6 +89,7 @@ SOURCES = {
         (DataLoader(Jittered(), BATCH, shuffle=True),),
         {"steps_per_epoch": BATCHES - 2},
     ),
+    "a loader of no known length": lambda: ((DataLoader(Passing(), BATCH),), {}),
     "a generator": lambda: (
         (iter([tuple(t[i : i + 4] for t in arrays()) for i in range(0, 20, 4)] * EPOCHS),),
         {"steps_per_epoch": 5},
