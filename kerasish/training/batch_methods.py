@@ -12,6 +12,7 @@ from kerasish.data.stream import batch_rows
 from kerasish.layers.holder import added_losses
 from kerasish.metrics import Metric
 from kerasish.training.objective import Objective
+from kerasish.training.placement import target_device
 from kerasish.training.plan import StepPlan
 from kerasish.training.recipe import Recipe
 from kerasish.training.step import FullTrainStep
@@ -97,7 +98,7 @@ class BatchMethods:
                 self._objective_for(y, self(x))  # type: ignore[operator]
         step = self._batch_step
         if step is None or step.plan.objective is not self._objective:
-            device = self._recipe.torch_device()
+            device = target_device(self, self._recipe)  # type: ignore[arg-type]
             plan = StepPlan(self, self._recipe, self._objective, device)
             if self._averaging is not None:
                 plan.feed, plan.is_shared = self._averaging.feed, False

@@ -11,6 +11,7 @@ from kerasish.data import ArrayFeed
 from kerasish.data.arrays import as_tensors
 from kerasish.data.stream import batch_rows
 from kerasish.training import loop
+from kerasish.training.placement import target_device
 from kerasish.training.planned import Planned
 from kerasish.training.recipe import Recipe
 from kerasish.training.step import make_test_step, make_train_step
@@ -33,7 +34,7 @@ class OnBatch(Planned):
             The loss, or `[loss, *metrics]`, or a dict of them.
         """
         recipe = self._require_compiled("train_on_batch")
-        feed = _one_batch(x, y, sample_weight, recipe)
+        feed = _one_batch(x, y, sample_weight, recipe, self)
         plan, tracker = self._plan(feed, class_weight)
         self.reset_metrics()
         self._batch_step = None
@@ -63,7 +64,7 @@ class OnBatch(Planned):
             The loss, or `[loss, *metrics]`, or a dict of them.
         """
         recipe = self._require_compiled("test_on_batch")
-        feed = _one_batch(x, y, sample_weight, recipe)
+        feed = _one_batch(x, y, sample_weight, recipe, self)
         plan, tracker = self._plan(feed)
         self.reset_metrics()
         self.eval()  # type: ignore[attr-defined]
@@ -82,14 +83,14 @@ class OnBatch(Planned):
         return self.predict(x, batch_size=rows, verbose=0)  # type: ignore[attr-defined]
 
 
-def _one_batch(x: Any, y: Any, weight: Any, recipe: Recipe) -> ArrayFeed:
+def _one_batch(x: Any, y: Any, weight: Any, recipe: Recipe, model: Any) -> ArrayFeed:
     rows = batch_rows((as_tensors(x, "x"), None, None))
     return ArrayFeed(
         x,
         y,
         weight,
         batch_size=max(rows, 1),
-        device=recipe.torch_device(),
+        device=target_device(model, recipe),
         floats=recipe.floats,
     )
 

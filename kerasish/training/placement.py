@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -19,21 +20,37 @@ _HALF = {"bfloat16-mixed": torch.bfloat16, "float16-mixed": torch.float16}
 
 def place_model(model: nn.Module, recipe: Recipe) -> torch.device:
     """Move a model to the device, type and memory format of its recipe; free if it is there."""
-    device = recipe.torch_device()
+    device = target_device(model, recipe)
     if device.type == "cpu":
         keep_freed_memory()
+    # All are looked at: a new layer on top of others that were trained is where it was built.
+    anywhere = recipe.torch_device().index is None  # on any device of this kind, or on several
+    held = itertools.chain(model.parameters(), model.buffers())
+    if any(t.device.type != device.type or not (anywhere or t.device == device) for t in held):
+        model.to(device)
     first = next(model.parameters(), None)
     if first is None:
         return device
-    if first.device.type != device.type or (
-        device.index is not None and first.device.index != device.index
-    ):
-        model.to(device)
     _set_width(model, recipe.precision == "float64", first.dtype)
     memory_format = recipe.torch_memory_format()
     if memory_format is not None:
         model.to(memory_format=memory_format)  # type: ignore[call-overload]
     return device
+
+
+def target_device(model: nn.Module, recipe: Recipe) -> torch.device:
+    """Where a recipe lets a model compute, with a number where such devices have one.
+
+    "cuda" is the GPU that the model is on already, else torch's current one: two devices compare
+    equal only if both have numbers, and a model may have been moved to the second GPU.
+    """
+    device = recipe.torch_device()
+    if device.index is not None or device.type == "cpu":
+        return device
+    first = next(model.parameters(), None)
+    if first is not None and first.device.type == device.type:
+        return first.device
+    return torch.empty(0, device=device).device
 
 
 def device_of(model: nn.Module) -> str:

@@ -10,6 +10,7 @@ from kerasish.layers.augmentation.draws import seeing
 from kerasish.training import loop, parallel, resume
 from kerasish.training.averaging import Averaging
 from kerasish.training.cache import FrozenCache
+from kerasish.training.placement import target_device
 from kerasish.training.plan import StepPlan
 from kerasish.training.step import make_train_step
 from kerasish.training.timings import Timings, advise
@@ -163,7 +164,7 @@ class Run:
         """Train on an epoch's batches from the first on. Returns their count, and the logs."""
         model, tracker, timings = self.model, self.tracker, self.timings
         batches = self.passes.next_epoch()
-        with timings.loop(model._recipe.torch_device()), seeing(None):
+        with timings.loop(target_device(model, model._recipe)), seeing(None):
             if self.plan is None or tracker is None:
                 return self._custom_epoch(batches, first)
             seen = loop.train_epoch(

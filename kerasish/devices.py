@@ -1,0 +1,37 @@
+"""Small tensors made on a device, for which nobody waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def tensor_on(device: torch.device | str, values: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor of numbers, an array or nested lists, on a device.
+
+    To copy ordinary memory to a GPU, torch waits until the GPU has done all that it was asked for
+    before. It does not wait for copies of pinned memory, nor to fill a tensor with one number.
+
+    Args:
+        device: Where the tensor is wanted.
+        values: What `torch.as_tensor` takes.
+        dtype: The type; by default that of `torch.as_tensor`.
+
+    Example:
+        >>> tensor_on("cpu", [1, 2], torch.float32)
+        tensor([1., 2.])
+    """
+    device = torch.device(device)
+    is_plain = isinstance(values, Tensor) or torch.compiler.is_compiling()
+    if device.type != "cuda" or is_plain:
+        return torch.as_tensor(values, dtype=dtype, device=device)
+    if isinstance(values, (bool, int, float)):
+        return torch.full((), values, dtype=dtype, device=device)
+    here = torch.as_tensor(
+        values, dtype=dtype, device=None if isinstance(values, Tensor) else "cpu"
+    )
+    if here.device.type != "cpu":
+        return here.to(device)
+    return here.pin_memory().to(device, non_blocking=True)
