@@ -16,6 +16,7 @@ from kerasish.describe import describe
 from kerasish.graph.symbolic import SymbolicTensor
 from kerasish.models.graph_model import is_raw
 from kerasish.models.model import Model, ModuleModel
+from kerasish.registry import deserialize
 from kerasish.tta.mean import Mean, OutputKind, check_averaged, kinds_of
 
 
@@ -59,7 +60,10 @@ class Ensemble(Model):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name)
-        members = [_as_model(member) for member in _listed(models)]
+        listed = _listed(models)
+        made = {id(member): member for member in listed}
+        made = {key: _as_model(member) for key, member in made.items()}
+        members = [made[id(member)] for member in listed]
         self.members = nn.ModuleList(members)
         self.member_weights = _checked_weights(weights, len(members))
         self.average = check_averaged(average, "Ensemble")
@@ -145,14 +149,31 @@ class Ensemble(Model):
         return x if own is None else own.open(x, lazily=lazily)
 
     def get_config(self) -> dict[str, Any]:
-        """The members, and how they are averaged."""
+        """The members, and how they are averaged.
+
+        One that comes again is given as the place where it came first, so that it stays one model.
+        """
+        places: dict[int, int] = {}
+        firsts = [places.setdefault(id(member), i) for i, member in enumerate(self.members)]
         return {
-            "models": list(self.members),
+            "models": [
+                m if i == first else first
+                for i, (m, first) in enumerate(zip(self.members, firsts, strict=True))
+            ],
             "weights": self.member_weights,
             "average": self.average,
             "name": self.name,
             "trainable": self._trainable,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Ensemble:
+        """Make the ensemble that `get_config` described, with new weights."""
+        given = {key: deserialize(value, custom_objects) for key, value in config.items()}
+        models: list[Any] = []
+        for model in given.pop("models"):
+            models.append(models[model] if isinstance(model, int) else model)
+        return cls(models, **given)
 
     def _kinds_of(self, index: int, outputs: list[Any]) -> list[OutputKind] | None:
         """What a member's outputs are; its first batch tells."""

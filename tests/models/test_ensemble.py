@@ -121,6 +121,30 @@ def test_it_is_saved_and_loaded_with_its_members(tmp_path):
     assert_close(again.predict(rows(), verbose=0), p, rtol=0, atol=0)
 
 
+def again_from_file(ensemble, folder):
+    ensemble.save(folder / "model.kerasish")
+    return kerasish.load_model(folder / "model.kerasish")
+
+
+@pytest.mark.parametrize("make", [member, lambda: nn.Linear(4, 3)], ids=["model", "module"])
+@pytest.mark.parametrize("remake", [again_from_file, None], ids=["loaded", "cloned"])
+def test_a_member_that_comes_twice_stays_one_model(make, remake, tmp_path):
+    twice, other = make(), make()
+    ensemble = kerasish.Ensemble([twice, other, twice], weights=[1, 2, 3])
+    p = ensemble.predict(rows(), verbose=0)
+
+    if remake is None:
+        again = kerasish.models.clone_model(ensemble)
+        again.set_weights(ensemble.get_weights())
+    else:
+        again = remake(ensemble, tmp_path)
+
+    assert again.members[0] is again.members[2]
+    assert again.members[0] is not again.members[1]
+    assert again.count_params() == ensemble.count_params() == 30
+    assert_close(again.predict(rows(), verbose=0), p, rtol=0, atol=0)
+
+
 def test_members_of_their_own_code_are_saved_too(tmp_path):
     ensemble = kerasish.Ensemble([Custom(), Custom()])
     p = ensemble.predict(rows(), verbose=0)
