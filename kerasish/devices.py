@@ -29,9 +29,5 @@ def tensor_on(device: torch.device | str, values: Any, dtype: torch.dtype | None
         return torch.as_tensor(values, dtype=dtype, device=device)
     if isinstance(values, (bool, int, float)):
         return torch.full((), values, dtype=dtype, device=device)
-    here = torch.as_tensor(
-        values, dtype=dtype, device=None if isinstance(values, Tensor) else "cpu"
-    )
-    if here.device.type != "cpu":
-        return here.to(device)
+    here = torch.as_tensor(values, dtype=dtype, device="cpu")  # whatever the default device is
     return here.pin_memory().to(device, non_blocking=True)

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from kerasish import config
+from kerasish.devices import tensor_on
 
 
 def as_tensor(value: Any, device: torch.device | None = None) -> Tensor:
     """Make a tensor of numbers, arrays or nested lists; a tensor is returned as it is."""
-    return value if isinstance(value, Tensor) else torch.as_tensor(value, device=device)
+    if isinstance(value, Tensor):
+        return value
+    return torch.as_tensor(value) if device is None else tensor_on(device, value)
 
 
 def as_prediction(value: Any) -> Tensor:

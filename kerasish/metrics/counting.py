@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kerasish.describe import describe
+from kerasish.devices import tensor_on
 from kerasish.losses.shapes import as_tensor, paired, weights_like
 
 NOTHING = -1e10
@@ -138,7 +139,7 @@ def _thresholds_passed(y_pred: Tensor, thresholds: Sequence[float]) -> Tensor:
         passed = (y_pred.clamp(0.0, 1.0) * (size - 1)).ceil().long()
         # A first threshold below 0 is passed even by 0.
         return passed.clamp(1 if thresholds[0] < 0 else 0, size)
-    edges = torch.tensor(thresholds, dtype=y_pred.dtype, device=y_pred.device)
+    edges = tensor_on(y_pred.device, thresholds, y_pred.dtype)
     return torch.bucketize(y_pred.contiguous(), edges)
 
 

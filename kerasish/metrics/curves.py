@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kerasish import config
 from kerasish.describe import describe, suggest
+from kerasish.devices import tensor_on
 from kerasish.losses.shapes import as_tensor
 from kerasish.metrics.base import Metric
 from kerasish.metrics.confusion import ratio
@@ -147,7 +148,7 @@ class AUC(_Curve):
     def _label_weights(self, device: torch.device) -> Tensor | None:
         if self.label_weights is None:
             return None
-        return torch.tensor(self.label_weights, dtype=self._dtype, device=device)
+        return tensor_on(device, self.label_weights, self._dtype)
 
     def result(self) -> Tensor:
         """The area: shape `()`."""

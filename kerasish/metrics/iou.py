@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kerasish import config
+from kerasish.devices import tensor_on
 from kerasish.losses.shapes import as_tensor, mismatch
 from kerasish.metrics.base import Metric
 
@@ -114,7 +115,7 @@ class IoU(Metric):
         matrix = self.total_cm.value
         overlap = matrix.diagonal()
         union = matrix.sum(0) + matrix.sum(1) - overlap
-        chosen = torch.tensor(self.target_class_ids, device=matrix.device)
+        chosen = tensor_on(matrix.device, self.target_class_ids)
         overlap, union = overlap[chosen].float(), union[chosen].float()
         occurs = union > 0
         scores = torch.where(occurs, overlap / union.where(occurs, 1.0), 0.0)

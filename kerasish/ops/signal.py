@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -146,9 +147,11 @@ def istft(
 
 def _window(window: Any, size: int, like: torch.Tensor) -> torch.Tensor:
     if window is None:
-        return torch.ones(size).to(like)
+        return like.new_ones(size)
     if isinstance(window, str):
-        return make_window(window, size, periodic=True).to(like)
+        # There at once: copies to a GPU are waited for.
+        with like.device if like.is_cuda else nullcontext():
+            return make_window(window, size, periodic=True).to(like)
     values = convert_to_tensor(window)
     if values.shape != (size,):
         raise ValueError(f"`window` must have shape ({size},), got {describe(values)}.")

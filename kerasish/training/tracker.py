@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data.arrays import leaves
+from kerasish.devices import tensor_on
 from kerasish.metrics import Metric
 from kerasish.training.objective import Objective
 
@@ -59,7 +60,7 @@ class Tracker:
             if not kept:
                 return
         losses = torch.stack([entry[0] for entry in kept])
-        weights = torch.tensor(sizes, dtype=losses.dtype, device=losses.device)
+        weights = tensor_on(losses.device, sizes, losses.dtype)
         self.objective.total.update_state(losses, sample_weight=weights)
         self.update_metrics(kept)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kerasish.describe import describe, suggest
+from kerasish.devices import tensor_on
 from kerasish.layers.augmentation.parts import plain, tv_kind
 
 Size = tuple[int, int]
@@ -52,7 +53,7 @@ def _format_of(layer: Any, boxes: Tensor) -> str:
 
 def _scale(size: Size, like: Tensor) -> Tensor:
     height, width = size
-    return torch.tensor([width, height, width, height], dtype=like.dtype, device=like.device)
+    return tensor_on(like.device, [width, height, width, height], like.dtype)
 
 
 def to_corners(layer: Any, boxes: Tensor, size: Size) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kerasish.describe import describe
+from kerasish.devices import tensor_on
 
 
 def _signed(value: int) -> int:
@@ -245,7 +246,7 @@ class Draws:
         # Marsaglia and Tsang 2000, with a fixed number of tries: each fails in less than one case
         # in twenty, and how many numbers a sample uses must not depend on their values.
         tries = 8
-        alpha = torch.as_tensor(alpha, dtype=torch.float32, device=self.keys.device)
+        alpha = tensor_on(self.keys.device, alpha, torch.float32)
         alpha = alpha.expand(len(self.keys)).reshape(-1, *[1] * len(shape))
         d = torch.where(alpha < 1.0, alpha + 1.0, alpha)[..., None] - 1.0 / 3.0
         x, u = self.normal((*shape, tries)), self.uniform(shape=(*shape, tries))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerasish.devices import tensor_on
 from kerasish.layers.augmentation import boxes as box_formats
 from kerasish.layers.augmentation.arguments import bounds
 from kerasish.layers.augmentation.base import AugmentationLayer, Parameters
@@ -467,7 +468,7 @@ class RandomPerspective(GeometricLayer):
         shift = draws.uniform(-0.5, 0.5, (4, 2)) * self.scale
         right, bottom = size[1] - 1, size[0] - 1
         corners = [[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]
-        start = torch.tensor([corners], dtype=torch.float32, device=shift.device)
+        start = tensor_on(shift.device, [corners], torch.float32)
         matrices = perspective(start, start + start * shift)
         same = torch.eye(3, device=shift.device)
         return torch.where(chosen[:, None, None], matrices, same)

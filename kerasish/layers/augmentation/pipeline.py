@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.devices import tensor_on
 from kerasish.graph.symbolic import is_symbolic
 from kerasish.layers.augmentation.base import AugmentationLayer
 from kerasish.layers.augmentation.draws import Draws, mix_number, seeing
@@ -191,7 +192,7 @@ class _ByLot(AugmentationLayer):
                 f"from {tuple(old.shape[1:])} to {tuple(new.shape[1:])}; the batch would not fit "
                 "together. Put layers that change sizes outside."
             )
-        index = torch.tensor(members, device=old.device)
+        index = tensor_on(old.device, members)
         return like(old, plain(old).index_copy(0, index, plain(new).to(old.dtype)))
 
 
@@ -203,7 +204,7 @@ def _take(data: Any, members: list[int]) -> Any:
             raise ValueError(
                 "Boxes of a batch of images come as a list of BoundingBoxes, one for each image."
             )
-        return like(value, plain(value)[torch.tensor(members, device=value.device)])
+        return like(value, plain(value)[tensor_on(value.device, members)])
 
     return map_parts(pick, data)
 
@@ -268,5 +269,5 @@ class RandomChoice(_ByLot):
         self.probabilities = [share / sum(shares) for share in shares]
 
     def _lot(self, draws: Draws) -> Tensor:
-        ends = torch.tensor(self.probabilities, device=draws.keys.device).cumsum(0)
+        ends = tensor_on(draws.keys.device, self.probabilities).cumsum(0)
         return torch.searchsorted(ends[:-1].contiguous(), draws.uniform().contiguous(), right=True)

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from kerasish.describe import describe
+from kerasish.devices import tensor_on
 
 # How bright red, green and blue look (ITU-R BT.601).
 LUMA = (0.2989, 0.587, 0.114)
@@ -57,7 +58,7 @@ def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
     )
     hue = hue + 6 * turn[:, None, None].to(hue.dtype)
     # Smith 1978 in closed form: how far each channel is below the value.
-    offset = torch.tensor([5.0, 3.0, 1.0], device=hue.device, dtype=hue.dtype)
+    offset = tensor_on(hue.device, [5.0, 3.0, 1.0], hue.dtype)
     k = (hue[:, None] + offset[:, None, None]) % 6
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerasish.devices import tensor_on
 from kerasish.layers.augmentation import boxes as box_formats
 from kerasish.layers.augmentation.arguments import bounds, is_number
 from kerasish.layers.augmentation.base import Parameters
@@ -64,8 +65,8 @@ class PolicyLayer(ColorLayer):
 
     def values(self, operation: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
         """What strengths from 0 to 1 mean to the operations chosen."""
-        ends = torch.tensor(list(self.space.values()), device=strength.device)
-        signed = torch.tensor([OPERATIONS[n].signed for n in self.space], device=strength.device)
+        ends = tensor_on(strength.device, list(self.space.values()))
+        signed = tensor_on(strength.device, [OPERATIONS[n].signed for n in self.space])
         low, high = ends[operation].unbind(-1)
         value = low + strength * (high - low)
         return torch.where(signed[operation], value * sign, value)
@@ -86,7 +87,7 @@ class PolicyLayer(ColorLayer):
         operations = [OPERATIONS[name] for name in self.space]
         for choice, members in sorted(rows.items()):
             if choice >= 0 and operations[choice] != Operation():
-                index = torch.tensor(members, device=choices.device)
+                index = tensor_on(choices.device, members)
                 yield operations[choice], index, parameters["value"][index, step]
 
     def _each(
@@ -281,7 +282,7 @@ class AutoAugment(PolicyLayer):
 
     def draw(self, draws: Draws, size: Size) -> Parameters:
         """The operations of the pair chosen, or -1 where one does not happen."""
-        table = torch.tensor(self._pairs, device=draws.keys.device)  # (pairs, 2, 3)
+        table = tensor_on(draws.keys.device, self._pairs)  # (pairs, 2, 3)
         operation, rate, strength = table[draws.integers(0, len(table) - 1)].unbind(-1)
         operation = operation.to(torch.int64)
         happens = draws.uniform(shape=(2,)) < rate

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kerasish.describe import describe
+from kerasish.devices import tensor_on
 from kerasish.layers.augmentation import pixels
 from kerasish.layers.augmentation.arguments import bounds, is_number
 from kerasish.layers.augmentation.base import Parameters
@@ -323,5 +324,5 @@ class RandomErasing(ColorLayer):
             field = _noise_field(images.shape[1], height, width, images.device)
             noise = crop(field.expand(len(images), -1, -1, -1), top, left, (height, width))
             return (noise * high).clamp(low, high).to(images.dtype)
-        fill = torch.tensor(self.fill_value, dtype=images.dtype, device=images.device)
+        fill = tensor_on(images.device, self.fill_value, images.dtype)
         return (fill if fill.dim() == 0 else fill[:, None, None]).clamp(low, high)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from kerasish.devices import tensor_on
+
 FILL_MODES = ("reflect", "wrap", "constant", "nearest")
 INTERPOLATIONS = ("nearest", "bilinear")
 
@@ -88,7 +90,7 @@ def sample(
 def _to_edges(height: int, width: int, like: Tensor) -> Tensor:
     """From pixels to grid_sample's count, from -1 to 1 from edge to edge of the image."""
     rows = [[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]]
-    return torch.tensor(rows, dtype=like.dtype, device=like.device)
+    return tensor_on(like.device, rows, like.dtype)
 
 
 def _look_up(
@@ -145,6 +147,7 @@ def perspective(start: Tensor, end: Tensor) -> Tensor:
 def centred(matrices: Tensor, size: tuple[int, int]) -> Tensor:
     """The same maps about the image's centre instead of its first pixel."""
     x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
-    to = torch.tensor([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=torch.float32)
-    back = torch.tensor([[1, 0, -x], [0, 1, -y], [0, 0, 1]], dtype=torch.float32)
-    return to.to(matrices.device) @ matrices @ back.to(matrices.device)
+    device = matrices.device
+    to = tensor_on(device, [[1, 0, x], [0, 1, y], [0, 0, 1]], torch.float32)
+    back = tensor_on(device, [[1, 0, -x], [0, 1, -y], [0, 0, 1]], torch.float32)
+    return to @ matrices @ back

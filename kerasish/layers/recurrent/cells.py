@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Unpack
 
 import torch
@@ -231,7 +232,9 @@ def initial_state(cell: Any, x: Tensor) -> Any:
     """A cell's first states for a batch like `x`, on its device and of its type."""
     batch_size = x.shape[0]
     if hasattr(cell, "get_initial_state"):
-        states = cell.get_initial_state(batch_size=batch_size)
+        # There at once: nobody waits for zeros, but for copies of them to a GPU.
+        with x.device if x.is_cuda else nullcontext():
+            states = cell.get_initial_state(batch_size=batch_size)
     else:
         sizes = cell.state_size
         many = isinstance(sizes, (list, tuple))
