@@ -107,6 +107,33 @@ def test_a_download_is_checked_and_kept(network, hub, web, capsys):
     assert_close(again(IMAGES), model(IMAGES))
 
 
+def test_files_of_one_name_from_two_addresses_are_two_files(network, hub, web):
+    torch.manual_seed(2)
+    other = torchvision.models.squeezenet1_1(weights=None).eval()
+    for folder, one in (("a", network), ("b", other)):
+        stream = io.BytesIO()
+        torch.save(one.state_dict(), stream)
+        web.files[f"{folder}/w.pth"], web.tags[f"{folder}/w.pth"] = stream.getvalue(), f'"{folder}"'
+
+    for _ in range(2):
+        for folder, one in (("a", network), ("b", other)):
+            model = squeezenet(weights=web.url(f"{folder}/w.pth"))
+            assert_close(model(IMAGES), one(IMAGES).softmax(-1))
+
+    assert len(web.asked) == 2
+    assert (hub / "w.pth").is_file()
+
+
+def test_a_file_in_the_hubs_folder_is_taken_by_its_name(network, hub, web):
+    torch.save(network.state_dict(), hub / "w.pth")
+
+    model = squeezenet(weights=web.url("anywhere/w.pth"))
+
+    assert web.asked == []
+    assert names(hub) == ["w.pth"]
+    assert_close(model(IMAGES), network(IMAGES).softmax(-1))
+
+
 def test_torchvisions_address_is_asked_for_weights_by_name(network, hub, web, monkeypatch):
     enum = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
     name = serve(web, network)

@@ -11,18 +11,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 
 from kerasish.applications.application import COMMON, Application
 from kerasish.applications.assembly import HEAD, Frame, furnish, pooled, prepare
 from kerasish.applications.images import imagenet_classes
 from kerasish.applications.keras_files import load_keras_weights
-from kerasish.applications.pretrained import OF_KERAS, fitted_state, read_file
+from kerasish.applications.pretrained import OF_KERAS, fetch, fitted_state, read_file
 from kerasish.config import image_data_format
 from kerasish.describe import describe, suggest
 from kerasish.layers import Concatenate, Dense, GlobalAveragePooling2D, Rescaling
 from kerasish.models import Model
-from kerasish.utils.download import download, file_in
+from kerasish.utils.download import file_in
 
 __all__ = [
     "HEAD",
@@ -221,9 +220,10 @@ class Layered(Application):
             return None
         if isinstance(weights, str) and weights.lower() in ("imagenet", "default"):
             address, digits = self.published.files(top=has_top, size=frame.size, **options)
-            return fetch(self.name, address, digits)
+            home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+            return fetch(self.name, address, digits, [home / "models" / file_in(address)])
         if isinstance(weights, str) and weights.startswith(("http://", "https://", "file://")):
-            return fetch(self.name, weights, None)
+            return fetch(self.name, weights)
         suffixes = (*OF_KERAS, ".pth", ".pt", ".safetensors")
         is_path = isinstance(weights, str) and (weights.endswith(suffixes) or os.sep in weights)
         if is_path or isinstance(weights, os.PathLike):
@@ -270,23 +270,3 @@ def normalized(
     scale = np.reshape([1 / (255 * b) for b in std], shape)
     offset = np.reshape([-a / b for a, b in zip(mean, std, strict=True)], shape)
     return Rescaling(scale.tolist(), offset.tolist(), name=name)(x)
-
-
-def fetch(name: str, address: str, digits: str | None) -> Path:
-    """The file of an address: where Keras has put it, or where torch hub keeps its files.
-
-    Raises:
-        ConnectionError: If a download fails; the message says which file to put where.
-    """
-    file = file_in(address)
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    for place in (path, home / "models" / file):
-        if place.exists():
-            return place
-    try:
-        return download(address, path, file_hash=digits)
-    except (ConnectionError, ValueError) as error:
-        raise type(error)(
-            f"{name}: {error} (Or give the file's path as `weights=`, or pass weights=None.)"
-        ) from error

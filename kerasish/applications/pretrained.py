@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import pickle
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,19 +82,62 @@ def _find_weights(name: str, architecture: str, weights: Any) -> Any:
 
 
 def _download(name: str, url: str) -> State:
-    file = file_in(url)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    if not path.is_file():
-        found = _HASHED.search(file)
-        digits = found[0][1:-1] if found else None
-        algorithm = "sha256" if found else "auto"
-        try:
-            download(url, path, file_hash=digits, hash_algorithm=algorithm)
-        except (ConnectionError, ValueError) as error:
-            raise type(error)(
-                f"{name}: {error} (Or give the file's path as `weights=`, or pass weights=None.)"
-            ) from error
-    return read_file(name, path)
+    return read_file(name, fetch(name, url))
+
+
+def fetch(name: str, address: str, digits: str | None = None, others: Sequence[Path] = ()) -> Path:
+    """The file of an address, downloaded into torch hub's folder unless it is there.
+
+    A file that torch hub or a user has put there is taken by its name. One that was downloaded
+    here, with no hash in its name, stands for its address alone: where another address ends in the
+    same name, that file gets a folder of its own.
+
+    Args:
+        name: The network's name, for messages.
+        address: Where the file is.
+        digits: Its hash, if it is known and not in its name.
+        others: Where else the file may lie.
+
+    Raises:
+        ConnectionError: If a download fails; the message says which file to put where.
+        ValueError: If a download has another hash.
+    """
+    file = file_in(address)
+    found = _HASHED.search(file)
+    plain = Path(torch.hub.get_dir()) / "checkpoints" / file
+    for place in (plain if found else _own_place(plain, address), *others):
+        if place.is_file():
+            return place
+    if not found and not plain.exists():
+        _claim(plain, address)
+    path = plain if found else _own_place(plain, address)
+    expected = found[0][1:-1] if found else digits
+    algorithm = "sha256" if found else "auto"
+    try:
+        return download(address, path, file_hash=expected, hash_algorithm=algorithm)
+    except (ConnectionError, ValueError) as error:
+        raise type(error)(
+            f"{name}: {error} (Or give the file's path as `weights=`, or pass weights=None.)"
+        ) from error
+
+
+def _own_place(plain: Path, address: str) -> Path:
+    """Where an address's file goes: by its name, unless that is another address's already."""
+    note = _note(plain)
+    if not note.exists() or note.read_text(encoding="utf-8") == address:
+        return plain
+    return plain.parent / hashlib.sha256(address.encode()).hexdigest()[:12] / plain.name
+
+
+def _claim(plain: Path, address: str) -> None:
+    """Note whose a name is. Of processes that run at once, the first has it."""
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), _note(plain).open("x", encoding="utf-8") as stream:
+        stream.write(address)
+
+
+def _note(plain: Path) -> Path:
+    return plain.with_name(f"{plain.name}.origin")
 
 
 def read_file(name: str, path: Path) -> State:
