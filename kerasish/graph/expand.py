@@ -25,13 +25,20 @@ from kerasish.graph.symbolic import (
 )
 
 
-def expand(inputs: list[Any], outputs: Any, opens: Callable[[nn.Module], bool]) -> tuple:
+def expand(
+    inputs: list[Any],
+    outputs: Any,
+    opens: Callable[[nn.Module], bool],
+    mode: bool | None = None,
+) -> tuple:
     """Record the calls between inputs and outputs again, opening some of the modules.
 
     Args:
         inputs: The symbolic inputs.
         outputs: A structure of symbolic outputs.
         opens: Whether to run a module's `forward` and record what it calls, instead of the module.
+        mode: Whether all modules are in training mode; `None` if the record is to serve both
+            modes. A call with another `training=` is recorded as a call of the module.
 
     Returns:
         The structure of outputs, as recorded anew.
@@ -41,11 +48,13 @@ def expand(inputs: list[Any], outputs: Any, opens: Callable[[nn.Module], bool]) 
     def fill(value: Any) -> Any:
         return known[id(value.node)] if isinstance(value, Symbolic) else value
 
-    with following(opens):
+    with following(opens, mode):
         for node in nodes_between(inputs, outputs):
             args, kwargs = map_nested(fill, (node.args, node.kwargs))
-            if isinstance(node.target, nn.Module) and opens(node.target):
-                known[id(node)] = node.target.forward(*args, **kwargs)
+            is_module = isinstance(node.target, nn.Module)
+            if is_module and expansion.covers(node.target, kwargs.get("training")):
+                named = {key: value for key, value in kwargs.items() if key != "training"}
+                known[id(node)] = node.target.forward(*args, **named)
             elif node.target is operator.getitem and not isinstance(args[0], Symbolic):
                 known[id(node)] = args[0][args[1]]  # an item of what an opened module returned
             else:
@@ -54,9 +63,9 @@ def expand(inputs: list[Any], outputs: Any, opens: Callable[[nn.Module], bool]) 
 
 
 @contextmanager
-def following(opens: Callable[[nn.Module], bool]) -> Iterator[None]:
+def following(opens: Callable[[nn.Module], bool], mode: bool | None = None) -> Iterator[None]:
     """While active, calling any module on symbolic tensors records it, or follows its code."""
-    original, was = nn.Module.__call__, expansion.opens
+    original, was = nn.Module.__call__, (expansion.opens, expansion.mode)
 
     def call(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         if is_symbolic(args) or is_symbolic(kwargs):
@@ -64,11 +73,11 @@ def following(opens: Callable[[nn.Module], bool]) -> Iterator[None]:
         return original(self, *args, **kwargs)
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
-    expansion.opens = opens
+    expansion.opens, expansion.mode = opens, mode
     try:
         yield
     finally:
-        expansion.opens = was
+        expansion.opens, expansion.mode = was
         nn.Module.__call__ = original  # type: ignore[method-assign]
 
 

@@ -27,9 +27,12 @@ class Expansion:
     """Which modules are opened up at present: their code is followed instead of recording them."""
 
     opens: Callable[[Any], bool] | None = None
+    mode: bool | None = None  # the mode of all modules, where it is known
 
-    def covers(self, module: Any) -> bool:
-        """Whether a module's code is to be followed."""
+    def covers(self, module: Any, training: bool | None = None) -> bool:
+        """Whether a module's code is to be followed, in the mode that its caller asks for."""
+        if training is not None and training != self.mode:
+            return False  # the code would be followed in another mode
         return self.opens is not None and self.opens(module)
 
 

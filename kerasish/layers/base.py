@@ -307,8 +307,13 @@ class Layer(WeightHolder):
     # Symbolic calls
 
     def _call_symbolically(self, args: tuple, kwargs: dict) -> Any:
-        if self.built and expansion.covers(self):
-            return self.forward(*args, **kwargs)
+        training = kwargs.get("training")
+        if training is None:  # the mode that the model is in
+            kwargs = {key: value for key, value in kwargs.items() if key != "training"}
+        if self.built and expansion.covers(self, training):
+            return self.forward(
+                *args, **{key: value for key, value in kwargs.items() if key != "training"}
+            )
         self._check(args)
         masks = [leaf.mask for leaf in symbolic_leaves(args) if isinstance(leaf, SymbolicTensor)]
         mask = masks if args and isinstance(args[0], (list, tuple)) else (masks or [None])[0]
@@ -369,6 +374,8 @@ class Layer(WeightHolder):
 
     def trial_run(self, args: tuple, kwargs: dict) -> None:
         """Run forward() once so that every sublayer is built; outputs are thrown away."""
+        if "training" not in self._call_parameters:
+            kwargs = {key: value for key, value in kwargs.items() if key != "training"}
         was, self.training = self.training, False
         nodes = {id(layer): len(layer._nodes) for layer in self.sublayers()}
         try:

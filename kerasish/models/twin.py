@@ -29,15 +29,17 @@ def torch_twin(model: Any) -> fx.GraphModule:
 
     Returns:
         A `torch.fx.GraphModule` of torch's own modules, with the same `state_dict()` keys and the
-        same weights (shared, not copied). `print(twin.code)` shows its forward.
+        same weights (shared, not copied). `print(twin.code)` shows its forward. A layer that the
+        model calls with `training=False` follows the twin's mode.
 
     Raises:
         TypeError: If a layer's code cannot be followed.
     """
     try:
         with evaluating(model):
-            outputs = expand(model.inputs, model.output, lambda m: isinstance(m, Layer))
+            outputs = expand(model.inputs, model.output, lambda m: isinstance(m, Layer), False)
             graph = expanded_graph(model, model.inputs, outputs)
+            _refuse_modes(model, graph)
     except Exception as error:
         raise TypeError(
             f'"{model.name}" has a layer whose code cannot be written as torch calls: {error}'
@@ -48,6 +50,18 @@ def torch_twin(model: Any) -> fx.GraphModule:
     _try(twin, model)
     twin.train(model.training)
     return twin
+
+
+def _refuse_modes(model: nn.Module, graph: fx.Graph) -> None:
+    """A layer that is still there was called with `training=True`."""
+    for node in graph.nodes:
+        module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, Layer):
+            kind = type(module).__name__
+            raise TypeError(
+                f'{kind} "{module.name}" is called with training=True, and a module of torch has '
+                "its own mode. Call it without, and put the twin into training mode."
+            )
 
 
 def _try(twin: nn.Module, model: Any) -> None:

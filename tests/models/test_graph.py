@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -625,3 +626,35 @@ def test_a_list_may_grow_after_it_was_merged():
     model = Model(parts[0], layers.Concatenate()(parts))
 
     assert model(torch.ones(1, 4)).shape == (1, 10)
+
+
+class Silent(layers.Layer):
+    """Passes no mode on, and has no argument for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = layers.Dropout(0.5)
+
+    def call(self, inputs):
+        return self.dropout(inputs)
+
+
+RANDOM = {
+    "layer": lambda: layers.Dropout(0.5),
+    "layer of one's own": Silent,
+    "Sequential": lambda: Sequential([Input((20,)), layers.Dropout(0.5)]),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_call_that_names_a_mode_keeps_it_in_fit_and_predict(kind, mode):
+    x = Input((20,))
+    model = Model(x, layers.Dense(1, use_bias=False)(RANDOM[kind]()(x, training=mode)))
+    rows = torch.ones(30, 20)
+
+    assert (np.unique(model.predict(rows, verbose=0)).size > 1) is mode
+    model.compile("sgd", "mse")
+    model.fit(torch.randn(30, 20), torch.randn(30, 1), verbose=0)
+    model.train()
+    assert (model(rows).unique().numel() > 1) is mode

@@ -238,3 +238,32 @@ def test_a_recurrent_model_is_built_without_walking_through_time(monkeypatch):
 
     assert set(lengths) == {1}
     assert model.get_layer(index=2).output.shape == (None, None, 6)
+
+
+class Passing(layers.Layer):
+    """Hands its mode on, as layers on keras.io do."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+        self.dropout = layers.Dropout(0.5)
+
+    def call(self, inputs, training=None):
+        return self.dropout(self.dense(inputs), training=training)
+
+
+@pytest.mark.parametrize("training", [None, False])
+@pytest.mark.parametrize("make", [Passing, lambda: Sequential([Input((3,)), Passing()])])
+def test_the_twin_follows_calls_that_name_evaluation_mode(make, training):
+    x, data = Input((3,)), torch.randn(4, 3)
+    model = Model(x, layers.Dense(1)(make()(x, training=training)))
+
+    assert_close(model.to_torch().eval()(data), model.eval()(data))
+
+
+def test_a_layer_that_always_trains_has_no_twin():
+    x = Input((3,))
+    model = Model(x, layers.Dense(1)(layers.Dropout(0.5, name="dropped")(x, training=True)))
+
+    with pytest.raises(TypeError, match=r'"dropped" is called with training=True.*its own mode'):
+        model.to_torch()

@@ -99,7 +99,10 @@ class _Writer:
                 model.train(training)
                 # A chain cut out of another at each call is not in the model, but its parts are.
                 outputs = expand(
-                    model.inputs, model.output, lambda m: id(m) not in paths or not is_torchs(m)
+                    model.inputs,
+                    model.output,
+                    lambda m: id(m) not in paths or not is_torchs(m),
+                    training,
                 )
                 return to_fx(model.inputs, outputs, lambda m: paths[id(m)], constant)
         except Exception as error:
