@@ -371,3 +371,17 @@ def test_a_model_on_the_second_gpu_stays_there_and_its_data_go_there(mode, monke
 
     assert placed(mode, monkeypatch, model, "cuda") == (second, {second})
     assert placed(mode, monkeypatch, model, "cuda:0") == (GPU, {GPU})
+
+
+def test_a_metric_that_has_seen_nothing_is_merged_on_the_gpu(mode, monkeypatch):
+    merged = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda group: "nccl")
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda t, group: merged.append(t.device))
+    metric = metrics.Mean()
+    put_metric(mode, metric)
+
+    with mode:
+        metric.merge_processes()
+
+    assert set(merged) == {GPU}

@@ -47,7 +47,10 @@ class Transfer:
 
     def _pinned(self, tensor: Tensor) -> Tensor:
         is_here = tensor.device.type == "cpu" and tensor.layout == torch.strided
-        return tensor.pin_memory() if self.overlaps and is_here else tensor
+        if not (self.overlaps and is_here):
+            return tensor
+        # torch pins memory as it is laid out, and fails where one number stands for several.
+        return (tensor.contiguous() if 0 in tensor.stride() else tensor).pin_memory()
 
     def open(self) -> None:
         """Make ready for `begin`; in the thread that computes, whose current device it is."""

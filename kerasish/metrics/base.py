@@ -241,6 +241,11 @@ class Metric:
             if device != self._device:
                 self.to(device)
 
+    def _meet(self, group: Any) -> None:
+        """Be where NCCL adds up: in a process that saw no batch, state is still on the CPU."""
+        if "nccl" in str(torch.distributed.get_backend(group)):
+            self.to(torch.device("cuda", torch.cuda.current_device()))
+
     def merge_processes(self, group: Any = None) -> None:
         """Add up the state of all processes, where `torch.distributed` is in use.
 
@@ -249,6 +254,7 @@ class Metric:
         """
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return
+        self._meet(group)
         with torch.no_grad():
             for variable in self.variables:
                 torch.distributed.all_reduce(variable.value, group=group)

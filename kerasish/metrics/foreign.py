@@ -81,6 +81,8 @@ class TorchMetric(Metric):
     def merge_processes(self, group: Any = None) -> None:
         """Add up the state of all processes, where `torch.distributed` is in use."""
         if hasattr(self.metric, "sync"):
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                self._meet(group)
             self.metric.sync(process_group=group)
             self.metric._computed = None  # a result that was asked for before, of this process
 

@@ -60,8 +60,13 @@ def has_gpus(device: torch.device) -> bool:
 def begin(kind: str | None, device: torch.device) -> None:
     """Join the other processes, if there are any; say so where the setting has no effect."""
     if kind == "ddp":
+        if device.type == "cuda" and device.index is not None:
+            # Or NCCL would meet all processes on the first GPU, where they gather objects.
+            torch.cuda.set_device(device)
         if not distributed.is_initialized() and "WORLD_SIZE" in os.environ:
-            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+            )
             atexit.register(_leave)
         if num_processes() == 1 and "WORLD_SIZE" not in os.environ:
             warnings.warn(

@@ -460,3 +460,20 @@ def test_what_arrives_on_a_gpu_beside_its_computing_is_what_was_sent():
 
     assert feed._lookahead.may
     assert_close(torch.stack(sums).cpu(), x.double().sum((1, 2)))
+
+
+def pinned_as_laid_out(tensor):
+    # What torch does: memory for the tensor's strides, then a copy into it.
+    memory = torch.UntypedStorage(tensor.numel() * tensor.itemsize)
+    place = torch.empty(0, dtype=tensor.dtype).set_(memory, 0, tensor.shape, tensor.stride())
+    return place.copy_(tensor)
+
+
+def test_a_tensor_that_repeats_one_number_can_be_pinned(monkeypatch):
+    monkeypatch.setattr(transfer, "_COPYING", ("meta",))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pinned_as_laid_out)
+    weights = torch.ones(1).expand(4)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        pinned_as_laid_out(weights)
+
+    assert Transfer("meta")._pinned(weights).tolist() == [1, 1, 1, 1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import distributed
 from torch.testing import assert_close
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -312,6 +313,19 @@ def test_what_has_no_effect_warns(kind, monkeypatch):
 
     with pytest.warns(UserWarning, match=f'data_parallel="{kind}" has no effect'):
         small_model(data_parallel=kind).fit(x, x[:, :1], verbose=0)
+
+
+def test_a_process_computes_and_gathers_on_a_gpu_of_its_own(monkeypatch):
+    done = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: done.append(str(device)))
+    monkeypatch.setattr(distributed, "is_initialized", lambda: False)
+    monkeypatch.setattr(distributed, "init_process_group", done.append)
+    monkeypatch.setattr(parallel.atexit, "register", lambda function: None)
+
+    parallel.begin("ddp", torch.device("cuda:1"))
+
+    assert done == ["cuda:1", "cpu:gloo,cuda:nccl"]
 
 
 def test_unknown_ways_are_refused_with_the_known_ones():
