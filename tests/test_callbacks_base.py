@@ -218,3 +218,17 @@ def test_importing_callbacks_imports_no_heavy_package():
     )
 
     assert result.stdout.strip() == "[]"
+
+
+def test_an_interrupt_at_the_end_lets_the_others_end_too():
+    class Interrupted(Callback):
+        def on_train_end(self, logs=None):
+            raise KeyboardInterrupt
+
+    ended = []
+    watch = LambdaCallback(on_train_end=ended.append)
+
+    with pytest.raises(KeyboardInterrupt):
+        CallbackList([Interrupted(), watch]).on_train_end()
+
+    assert ended == [{}]

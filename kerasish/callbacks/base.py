@@ -289,11 +289,11 @@ def _fan_out(hook: str, calls: list[tuple[Any, Callable]]) -> Callable[..., None
 
     def whole(logs: Any = None) -> None:
         logs = {} if logs is None else logs
-        first_error: Exception | None = None
+        first_error: BaseException | None = None
         for callback, method in calls:
             try:
                 method(logs)
-            except Exception as error:
+            except BaseException as error:  # Ctrl-C too, which is raised again below
                 error.add_note(f"in {type(callback).__name__}.{hook}")
                 if hook.endswith("_begin"):
                     raise

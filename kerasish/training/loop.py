@@ -189,10 +189,12 @@ def custom_epoch(
     first: int = 0,
     may_stop: bool = True,
     feed: Feed | None = None,
+    latest: dict[str, Any] | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Hand every batch to the model's own `train_step` or `test_step`; see `train_epoch`.
 
-    The feed that the batches are of says whether inputs without targets came in a tuple.
+    The feed that the batches are of says whether inputs without targets came in a tuple. `latest`
+    is filled with what the last step returned, for a copy of the run to hold.
 
     Returns:
         How many batches there were, and the logs of the last.
@@ -201,7 +203,7 @@ def custom_epoch(
     timings = timings or Timings()
     begin = timings.hook(callbacks, f"on_{kind}_batch_begin") or nothing
     end = timings.hook(callbacks, f"on_{kind}_batch_end") or nothing
-    latest: dict[str, Any] = {}
+    latest = {} if latest is None else latest
     logs = LazyLogs(lambda: latest)
     number = first - 1
     model._batch_step = None  # planned anew, since layers may have been frozen since
@@ -209,7 +211,9 @@ def custom_epoch(
     for number, batch in enumerate(batches, first):
         begin(number, logs)
         began = perf_counter()
-        latest = step(as_data(batch, feed)) or {}
+        returned = step(as_data(batch, feed)) or {}
+        latest.clear()
+        latest.update(returned)
         if kind == "train":
             # After the first step, since some weights are made by it.
             if constrained is None:

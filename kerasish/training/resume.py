@@ -20,6 +20,7 @@ from kerasish.random import SeedGenerator
 from kerasish.saving.archive import Archive
 from kerasish.saving.plain import flatten, unflatten
 from kerasish.training.parallel import gather, process_number
+from kerasish.training.tracker import to_number
 
 VERSION = 1
 
@@ -140,6 +141,7 @@ class Backup:
         load_training_state(run, shared["training"])
         load_callback_states(run.listeners.callbacks, shared["callbacks"])
         load_metrics(metrics_of(model), self.own["metrics"])
+        run.latest = dict(self.own.get("latest", {}))
 
     def restore_position(self, run: Any) -> None:
         """Put back the place in the data, then the random numbers, which finding it may draw."""
@@ -165,6 +167,7 @@ def own_state(run: Any, batch: int) -> dict[str, Any]:
     return {
         "metrics": [metric_state(metric) for metric in metrics_of(run.model)],
         "data": run.passes.position(batch),
+        "latest": {name: to_number(value) for name, value in run.latest.items()},
         "validation": None if run.validation is None else run.validation.position(0),
         "layers": [_seed_state(seeds) for seeds in _layer_seeds(run.model)],
         # As they were before the batches that wait ahead of the next step drew theirs.

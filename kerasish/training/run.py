@@ -54,6 +54,7 @@ class Run:
         self.passes, self.validation = passes, validation
         self.validation_freq, self.listeners = validation_freq, listeners
         self.logs: dict[str, Any] = {}
+        self.latest: dict[str, Any] = {}  # what a train_step of the model's own returned
         self.timings = Timings()
         self.step: Any = None
         self.is_finished = False
@@ -122,6 +123,7 @@ class Run:
             self.plan.rest = self.passes.rest
             # Planned anew for each epoch, so that callbacks may freeze layers or add hooks.
             self.step = make_train_step(self.plan)
+        self.latest = {}
         first = 0 if backup is None else backup.batch
         if backup is not None and first:
             # What the epoch's beginning has just done was done, and gone on from, before.
@@ -183,13 +185,14 @@ class Run:
             return seen, {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _custom_epoch(self, batches: Any, first: int) -> tuple[int, dict[str, Any]]:
-        rest, feed = ("train", self.listeners, self.timings, first), self.passes.feed
+        feed, latest = self.passes.feed, self.latest
+        rest = "train", self.listeners, self.timings, first, not self.is_shared, feed, latest
         if not self.is_shared:
-            return loop.custom_epoch(self.model, batches, *rest, feed=feed)
+            return loop.custom_epoch(self.model, batches, *rest)
         averaging = Averaging(self.model, feed)
         with averaging.attached():
             batches = averaging.checked(batches)
-            seen, logs = loop.custom_epoch(self.model, batches, *rest, may_stop=False, feed=feed)
+            seen, logs = loop.custom_epoch(self.model, batches, *rest)
             return seen, averaging.merged(logs)
 
     def capture(self, epoch: int, batch: int) -> tuple[dict[str, Any], dict[str, Any]]:

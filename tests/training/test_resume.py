@@ -375,6 +375,34 @@ def test_a_train_step_of_ones_own_goes_on(tmp_path):
     assert_same(run("b"), expected)
 
 
+def test_logs_of_a_train_step_of_ones_own_survive_a_stop_after_the_last_batch(tmp_path):
+    class Own(kerasish.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            return {**super().train_step(data), "steps": self.optimizer.iterations}
+
+    def run(folder, *extra):
+        kerasish.utils.set_random_seed(2)
+        model = Own()
+        model.compile("adam", "mse")
+        extra = [BackupAndRestore(tmp_path / folder, save_freq=1), *extra]
+        model.fit(*arrays(), BATCH, EPOCHS, callbacks=extra, verbose=0)
+        return model
+
+    expected = run("a")
+    with pytest.raises(Stopped):
+        run("b", StopAtHook("on_epoch_end"))
+
+    assert expected.history.history["steps"] == [6, 12, 18]
+    assert_same(run("b"), expected)
+
+
 def test_a_stateful_layer_goes_on_from_its_states(tmp_path):
     def run(folder, *extra):
         kerasish.utils.set_random_seed(2)
