@@ -653,8 +653,8 @@ def test_a_call_that_names_a_mode_keeps_it_in_fit_and_predict(kind, mode):
     model = Model(x, layers.Dense(1, use_bias=False)(RANDOM[kind]()(x, training=mode)))
     rows = torch.ones(30, 20)
 
-    assert (np.unique(model.predict(rows, verbose=0)).size > 1) is mode
+    assert (np.unique(model.predict(rows, verbose=0).round(3)).size > 1) is mode
     model.compile("sgd", "mse")
     model.fit(torch.randn(30, 20), torch.randn(30, 1), verbose=0)
     model.train()
-    assert (model(rows).unique().numel() > 1) is mode
+    assert (np.unique(model(rows).detach().numpy().round(3)).size > 1) is mode
