@@ -7,6 +7,8 @@ import wave
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from kerasish.utils.wav import read_wav, resample
@@ -168,3 +170,38 @@ def test_headers_that_make_no_sense_are_explained(place, form, number, words, tm
 
     with pytest.raises(ValueError, match=rf"Cannot read the sound .*a\.wav: .*{words}"):
         read_wav(tmp_path / "a.wav")
+
+
+def test_rates_without_a_common_divisor_take_little_memory(monkeypatch):
+    largest, convolve = [0], torch.nn.functional.conv1d
+
+    def watched(x, kernels, **options):
+        largest.append(max(kernels.numel(), x.numel()))
+        return convolve(x, kernels, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv1d", watched)
+    sound = tone(440, 44_100, 1.0)
+
+    changed = resample(sound, 44_100, 44_101)
+
+    assert_close(changed[100:-100], tone(440, 44_101, 1.0)[100:-100], rtol=0, atol=2e-3)
+    assert max(largest) < 200_000  # a table of all places has two thousand million numbers
+
+
+@given(
+    count=st.integers(1, 60),
+    rate=st.integers(1, 40),
+    new_rate=st.integers(1, 700),
+)
+def test_resampling_is_the_sum_of_windowed_sincs(count, rate, new_rate):
+    sound = torch.randn(count, 2, dtype=torch.float64)
+    ratio = new_rate / rate
+    cutoff = min(1.0, ratio)
+
+    changed = resample(sound, rate, new_rate)
+
+    places = torch.arange(len(changed), dtype=torch.float64) / ratio  # at one rate those of old
+    x = (places[:, None] - torch.arange(count)) * cutoff
+    window = torch.cos(x / 16 * (math.pi / 2)).square() * (x.abs() < 16)
+    assert len(changed) == -(-count * new_rate // rate)
+    assert_close(changed, (torch.sinc(x) * window * cutoff) @ sound)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 UNKNOWN_SIZE = 0xFFFFFFFF  # written by programs that did not know the length when they began
+PLACES = 256  # new samples whose surroundings are computed at once
 ZEROS = 16  # crossings of the sinc to each side: more is sharper at the cut-off and slower
 
 
@@ -98,13 +99,19 @@ def resample(sound: Tensor, rate: int, new_rate: int) -> Tensor:
     down, up = rate // common, new_rate // common
     cutoff = min(1.0, up / down)
     reach = math.ceil(ZEROS / cutoff)
-    # The places of new samples repeat after `up` of them, which is after `down` old ones.
-    offsets = torch.arange(-reach, reach + down, dtype=torch.float64)
-    distance = torch.arange(up, dtype=torch.float64)[:, None] * down / up - offsets
-    window = torch.cos(distance * cutoff / ZEROS * (math.pi / 2)).square()
-    window[distance.abs() * cutoff >= ZEROS] = 0
-    kernels = (torch.sinc(distance * cutoff) * window * cutoff).to(sound.dtype)
     length = math.ceil(len(sound) * up / down)
-    padded = F.pad(sound.T[:, None], (reach, reach + down))
-    phases = F.conv1d(padded, kernels[:, None], stride=down)  # (channels, up, steps)
-    return phases.transpose(1, 2).flatten(1)[:, :length].T.contiguous()
+    steps = math.ceil(length / up)
+    padded = F.pad(sound.T[:, None], (reach, reach + 1 + steps * down - len(sound)))
+    # The places of new samples repeat after `up` of them, which is after `down` old ones. With
+    # rates of no common divisor that is never: the table of all would take gigabytes.
+    phases = torch.arange(min(up, length), dtype=torch.float64) * down / up
+    parts = []
+    for places in phases.split(PLACES):
+        first, last = int(places[0]), int(places[-1])
+        distance = places[:, None] - torch.arange(first - reach, last + reach + 2)
+        window = torch.cos(distance * cutoff / ZEROS * (math.pi / 2)).square()
+        window[distance.abs() * cutoff >= ZEROS] = 0
+        kernels = (torch.sinc(distance * cutoff) * window * cutoff).to(sound.dtype)
+        part = F.conv1d(padded[..., first:], kernels[:, None], stride=down)
+        parts.append(part[..., :steps])  # (channels, places, steps)
+    return torch.cat(parts, 1).transpose(1, 2).flatten(1)[:, :length].T.contiguous()
