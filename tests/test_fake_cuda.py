@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import kerasish
-from kerasish import layers, losses, metrics, optimizers
+from kerasish import callbacks, layers, losses, metrics, optimizers
 from kerasish.data.arrays import leaves
 from kerasish.training.objective import Objective
 from kerasish.training.placement import place_model
@@ -385,3 +385,23 @@ def test_a_metric_that_has_seen_nothing_is_merged_on_the_gpu(mode, monkeypatch):
         metric.merge_processes()
 
     assert set(merged) == {GPU}
+
+
+def test_callbacks_follow_a_model_on_a_gpu(mode):
+    model = put(mode, network())
+    averaging, monitor = callbacks.StochasticWeightAveraging(0), callbacks.GradientMonitor(1)
+    with mode:
+        for callback in (averaging, monitor):
+            callback.set_model(model)
+            callback.on_train_begin()
+        averaging.on_epoch_end(0)
+        # A copy of the run is read on the CPU.
+        averaging._means = {name: fake(mode, t, "cpu") for name, t in averaging._means.items()}
+        averaging.on_epoch_end(1)
+        monitor.on_train_batch_begin(0)
+        with Watch() as watch:
+            model(fake(mode, X))
+            monitor.on_train_batch_end(0)
+
+    assert devices_of(averaging._means) == devices_of(model.state_dict()) == {GPU}
+    assert not watch.waits

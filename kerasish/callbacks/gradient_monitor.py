@@ -17,6 +17,7 @@ from kerasish.callbacks.console import say
 from kerasish.callbacks.gradient_words import Sizes, verdict
 from kerasish.callbacks.taps import GradientTap, OutputTap
 from kerasish.describe import describe
+from kerasish.devices import tensor_on
 
 
 class GradientMonitor(Callback):
@@ -141,18 +142,18 @@ class GradientMonitor(Callback):
 
     def _keep(self) -> None:
         """Put this step's sizes into one small tensor on the device."""
-        missing = torch.tensor(-1.0)  # sizes are never negative
         names = [*self._outputs, *(name for name in self._squares if name not in self._outputs)]
-        values: list[Tensor] = []
+        values: list[Tensor | None] = []
         for name in names:
             parts = self._squares.get(name, {}).values()
             squares = [square for square, _ in parts]
             count = sum(number for _, number in parts)
-            size = (torch.stack(squares).sum() / count).sqrt() if squares else missing
-            values += [size, self._outputs.get(name, missing)]
-        if values:
-            device = next((v.device for v in values if v is not missing), missing.device)
-            together = torch.stack([value.to(device) for value in values])
+            size = (torch.stack(squares).sum() / count).sqrt() if squares else None
+            values += [size, self._outputs.get(name)]
+        device = next((value.device for value in values if value is not None), None)
+        if device is not None:
+            missing = tensor_on(device, -1.0)  # sizes are never negative
+            together = torch.stack([missing if v is None else v.to(device) for v in values])
             self._unread.append((self._step - 1, names, together))
         self._outputs, self._squares = {}, {}
 

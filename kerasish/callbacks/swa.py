@@ -83,7 +83,8 @@ class StochasticWeightAveraging(Callback):
             if name not in self._means or not value.is_floating_point():
                 self._means[name] = value.detach().clone()
             else:
-                self._means[name].lerp_(value, 1 / self.num_averaged)
+                mean = self._means[name].to(value.device)  # a run's copy is read on the CPU
+                self._means[name] = mean.lerp_(value, 1 / self.num_averaged)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if not self.num_averaged:
