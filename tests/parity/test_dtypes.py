@@ -6,11 +6,12 @@ from itertools import groupby
 import pytest
 import torch
 
-import kerasish
 from kerasish import layers
 from tests.layers.parity import flat, in_peace
 from tests.parity.case import in_library
 from tests.parity.test_parity import CASES
+
+pytestmark = pytest.mark.usefixtures("keras_image_format")
 
 # The layers inside follow a policy of their own; of categories, Keras's never become bfloat16;
 # our images keep their type.
@@ -21,11 +22,6 @@ FIRST = [
     for case in list(cases)[:2]
     if name not in OTHERWISE
 ]
-
-
-@pytest.fixture(autouse=True)
-def keras_image_format():
-    kerasish.config.set_image_data_format("channels_last")
 
 
 def called(library, case):
