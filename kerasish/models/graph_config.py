@@ -55,7 +55,9 @@ def graph_from_config(
     def restore(value: Any) -> Any:
         return deserialize(value, {**(custom_objects or {}), "_Reference": _Reference})
 
-    layers = {layer.name: layer for layer in restore(config["layers"])}
+    layers = dict(zip(_layer_names(config), restore(config["layers"]), strict=True))
+    for name, layer in layers.items():
+        layer.name = name  # which the constructor of a layer of one's own may not take
     values: list[Any] = [Input(**restore(item)) for item in config["inputs"]]
 
     def fill(value: Any) -> Any:
@@ -75,6 +77,12 @@ def graph_from_config(
             values.append(record(target["function"], args, kwargs))
     inputs = map_nested(fill, restore(config["input_structure"]))
     return inputs, map_nested(fill, restore(config["output_structure"]))
+
+
+def _layer_names(config: dict[str, Any]) -> list[str]:
+    """The names of the layers in the order in which they are listed: that of their first calls."""
+    names = [node["target"].get("layer") for node in config["nodes"]]
+    return [name for name in dict.fromkeys(names) if name is not None]
 
 
 class _Reference:

@@ -694,3 +694,30 @@ def test_the_file_holds_json_and_safetensors_only(tmp_path):
 
     with zipfile.ZipFile(path) as archive:
         assert {name.rpartition(".")[2] for name in archive.namelist()} == {"json", "safetensors"}
+
+
+class Nameless(layers.Layer):
+    """Its constructor takes no name, as those of many layers on keras.io."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+        self.dense = layers.Dense(units)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def test_a_layer_that_takes_no_name_keeps_the_one_it_had(tmp_path):
+    x = Input((3,))
+    model = Model(x, Nameless(2)(Nameless(4)(x)))
+    model.save(tmp_path / "model.kerasish")
+
+    again = load_model(tmp_path / "model.kerasish", {"Nameless": Nameless})
+
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    assert again.state_dict().keys() == model.state_dict().keys()
+    assert_close(again(torch.ones(2, 3)), model(torch.ones(2, 3)))
