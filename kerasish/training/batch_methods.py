@@ -135,9 +135,22 @@ class BatchMethods:
 
     def _named_metrics(self) -> list[tuple[str, Metric]]:
         compiled = [] if self._objective is None else self._objective.logged
+        return [*compiled, *((metric.name, metric) for metric in self._kept_metrics())]
+
+    def _kept_metrics(self) -> list[Metric]:
         layers = (self, *self.sublayers())  # type: ignore[attr-defined]
-        own = [value for layer in layers for value in vars(layer).values()]
-        return [*compiled, *((m.name, m) for m in own if isinstance(m, Metric))]
+        values = [value for layer in layers for value in vars(layer).values()]
+        return [value for value in values if isinstance(value, Metric)]
+
+    def _own_metrics(self) -> dict[str, Metric]:
+        """Metrics that the model and its layers keep, by names that no compiled one has."""
+        logged = [] if self._objective is None else self._objective.logged
+        taken = {name for name, _ in logged} | {id(metric) for _, metric in logged}
+        own: dict[str, Metric] = {}
+        for metric in self._kept_metrics():
+            if metric.name not in taken and id(metric) not in taken:
+                own.setdefault(metric.name, metric)
+        return own
 
     @property
     def metrics_names(self) -> list[str]:

@@ -48,7 +48,7 @@ class Planned(Compiled):
         if training and not self._trains_itself:
             tables = class_tables(objective, class_weight)
             preflight.check_before_training(plan, feed, y_pred, tables)
-        return plan, Tracker(objective)
+        return plan, Tracker(objective, self._own_metrics())
 
     def _bind_optimizer(self) -> None:
         assert self._recipe is not None

@@ -28,10 +28,15 @@ class Tracker:
     """Collects `(loss, y_pred, y, sample_weight, mask)` of each batch for an objective's metrics.
 
     Append to `kept`, and call `reduce()` when it has `window` entries.
+
+    Args:
+        objective: The compiled losses and metrics.
+        own: Metrics by name that the model and its layers keep and update themselves.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, own: Mapping[str, Metric] | None = None) -> None:
         self.objective = objective
+        self.logged = [*objective.logged, *(own or {}).items()]
         self.kept: list[Kept] = []
         self.window = _WINDOW_STEPS
 
@@ -43,7 +48,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget all batches."""
         self.kept.clear()
-        for metric in self.objective.all_metrics:
+        for _, metric in self.logged:
             metric.reset_state()
 
     @torch.no_grad()
@@ -94,14 +99,14 @@ class Tracker:
     def merge_processes(self) -> None:
         """Add up what all processes have seen; every process must call it, once."""
         self.reduce()
-        for metric in self.objective.all_metrics:
+        for _, metric in self.logged:
             metric.merge_processes()
 
     def results(self) -> dict[str, Any]:
         """The present value of each metric as a tensor, by name; dict results are spread out."""
         self.reduce()
         found: dict[str, Any] = {}
-        for name, metric in self.objective.logged:
+        for name, metric in self.logged:
             value = metric.result()
             found.update(value if isinstance(value, Mapping) else {name: value})
         return found

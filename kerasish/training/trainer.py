@@ -246,7 +246,7 @@ class Trainer(OnBatch):
         device = target_device(self, self._recipe)  # type: ignore[arg-type]
         plan = StepPlan(self, self._recipe, self._objective, device)
         plan.rest = passes.rest
-        tracker = Tracker(self._objective)
+        tracker = Tracker(self._objective, self._own_metrics())
         if passes.window is None:
             tracker.size_window(*_sample_of(passes.feed))
         # Looked at once: a look takes a batch out of what can be read only once.
@@ -259,10 +259,7 @@ class Trainer(OnBatch):
         return {k: loop.to_number(v) for k, v in tracker.results().items()}
 
     def _log_names(self, tracker: Tracker | None, validated: bool) -> list[str]:
-        if tracker is None:
-            names = self.metrics_names
-        else:
-            names = [name for name, _ in tracker.objective.logged]
+        names = self.metrics_names if tracker is None else [name for name, _ in tracker.logged]
         return names + [f"val_{name}" for name in names] * validated
 
     # Evaluating and predicting

@@ -754,3 +754,64 @@ def test_inputs_of_any_number_type_are_taken(kind, dtype):
     b = plain.fit(x.astype("float32"), LABELS, **PLAIN).history
 
     assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+
+
+def test_metrics_that_a_model_and_its_layers_keep_are_logged_as_in_keras():
+    keras = pytest.importorskip("keras")
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+    y = x[:, :1]
+
+    def logs(lib):
+        class Watched(lib.layers.Layer):
+            def __init__(self):
+                super().__init__()
+                self.level = lib.metrics.Mean(name="level")
+
+            def call(self, x):
+                self.level.update_state(lib.ops.mean(x))
+                return x
+
+        class Own(lib.Model):
+            def __init__(self):
+                super().__init__()
+                self.watched = Watched()
+                self.dense = lib.layers.Dense(1, kernel_initializer="ones")
+                self.size = lib.metrics.Mean(name="size")
+
+            def call(self, x):
+                y = self.dense(self.watched(x))
+                self.size.update_state(lib.ops.abs(y))
+                return y
+
+        model = Own()
+        model.compile(lib.optimizers.SGD(0.05), "mse", metrics=["mae"])
+        options = {"batch_size": 16, "epochs": 2, "shuffle": False, "verbose": 0}
+        history = model.fit(x, y, validation_data=(x[:20], y[:20]), **options).history
+        return history, model.evaluate(x, y, verbose=0, return_dict=True)
+
+    (history, held), (wanted, wanted_held) = logs(kerasish), logs(keras)
+
+    assert history.keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert history[name] == pytest.approx([float(v) for v in values], abs=1e-5), name
+    assert held == pytest.approx({k: float(v) for k, v in wanted_held.items()}, abs=1e-5)
+
+
+def test_a_monitored_metric_may_be_the_models_own():
+    class Own(kerasish.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1)
+            self.size = kerasish.metrics.Mean(name="size")
+
+        def call(self, x):
+            y = self.dense(x)
+            self.size.update_state(y.abs())
+            return y
+
+    model = compiled(Own(), loss="mse")
+    stop = callbacks.EarlyStopping(monitor="val_size", mode="min", patience=5)
+    x = torch.randn(20, 3)
+    history = model.fit(x, x[:, :1], validation_split=0.5, verbose=0, callbacks=[stop]).history
+
+    assert {"size", "val_size"} < set(history)
