@@ -712,11 +712,11 @@ class Nameless(layers.Layer):
 
 
 def test_a_layer_that_takes_no_name_keeps_the_one_it_had(tmp_path):
-    x = Input((3,))
-    model = Model(x, Nameless(2)(Nameless(4)(x)))
+    x = kerasish.Input((3,))
+    model = kerasish.Model(x, Nameless(2)(Nameless(4)(x)))
     model.save(tmp_path / "model.kerasish")
 
-    again = load_model(tmp_path / "model.kerasish", {"Nameless": Nameless})
+    again = kerasish.load_model(tmp_path / "model.kerasish", {"Nameless": Nameless})
 
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     assert again.state_dict().keys() == model.state_dict().keys()
