@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as _python_random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,17 +95,48 @@ def make_generator(seed: Seed, device: torch.device | str | None = None) -> torc
     return torch.Generator(device).manual_seed(seed)
 
 
+class GlobalsAside:
+    """torch's global generators, put aside while code draws from them that takes no other.
+
+    Attributes:
+        count: How often that has happened.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def __call__(self, device: torch.device) -> Iterator[Callable[[int], None]]:
+        """Put the generators of the CPU and a device aside; gives what seeds them meanwhile."""
+        self.count += 1
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+
+            def seed(number: int) -> None:
+                if device.type not in ("cpu", "cuda"):
+                    torch.manual_seed(number)
+                    return
+                # torch.manual_seed would seed all GPUs, too, and leave them so.
+                torch.default_generator.manual_seed(number)
+                if device.type == "cuda":
+                    with torch.cuda.device(device):
+                        torch.cuda.manual_seed(number)
+
+            yield seed
+
+
+globals_aside = GlobalsAside()
+
+
 @contextmanager
 def _seeded(seed: Seed) -> Iterator[None]:
-    # A few torch distributions take no generator: the global one is put aside while they draw.
+    # A few torch distributions take no generator.
     if seed is None:
         yield
         return
-    device = torch.get_default_device()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with globals_aside(torch.get_default_device()) as start:
         generator = make_generator(seed, "cpu")
         assert generator is not None
-        torch.manual_seed(generator.initial_seed())
+        start(generator.initial_seed())
         yield
 
 

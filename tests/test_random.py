@@ -126,3 +126,15 @@ def test_every_name_of_keras_is_here():
     keras = pytest.importorskip("keras")
 
     assert {n for n in dir(keras.random) if n[0] != "_"} <= set(dir(random))
+
+
+def test_a_seeded_draw_leaves_the_generators_of_all_gpus_alone(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+
+    one, other = random.gamma((3,), 2.0, seed=4), random.gamma((3,), 2.0, seed=4)
+
+    assert one.equal(other)
+    assert torch.get_rng_state().equal(before)
+    assert not seeded

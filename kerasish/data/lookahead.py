@@ -13,6 +13,7 @@ from kerasish.data.ahead import Ahead
 from kerasish.data.feed import Batch
 from kerasish.data.random_state import host_random_state
 from kerasish.data.transfer import Transfer
+from kerasish.random import globals_aside
 
 _NONE_LEFT = object()
 _NOTE = (
@@ -101,9 +102,10 @@ class Lookahead:
     def _decide(self, items: Iterator[Any]) -> Iterator[Batch]:
         """The first two batches; after them `may` is known."""
         for first in self._in_turn(items, 1):
-            made = host_random_state()
+            # Generators that a step puts aside, and back, are not left to the source either.
+            made = host_random_state(), globals_aside.count
             yield first
-            used = host_random_state()
+            used = host_random_state(), globals_aside.count
             device = self._transfer.trace()
             item = next(items, _NONE_LEFT)
             if item is _NONE_LEFT:

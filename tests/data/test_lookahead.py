@@ -15,6 +15,7 @@ from kerasish import callbacks, layers
 from kerasish.data import StreamFeed, stream, transfer
 from kerasish.data.arrays import map_leaves
 from kerasish.data.transfer import Transfer
+from kerasish.random import globals_aside
 
 ROWS, BATCH = 22, 4
 
@@ -229,6 +230,21 @@ def test_a_step_that_draws_from_the_same_generators_has_its_batches_in_turn(log)
 
     assert set(rows.places) == {"MainThread"}
     assert not log
+
+
+class PutsAside(layers.Layer):
+    def call(self, x):
+        with globals_aside(x.device) as start:
+            start(3)
+            return x + torch.rand(()) * 1e-3
+
+
+def test_a_step_that_puts_the_generators_aside_has_its_batches_in_turn(log):
+    rows = Rows()
+
+    train(rows, PutsAside(), batch_size=BATCH)
+
+    assert set(rows.places) == {"MainThread"}
 
 
 def test_a_source_that_computes_on_the_device_makes_its_batches_in_turn(log):

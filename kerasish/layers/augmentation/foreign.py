@@ -20,6 +20,7 @@ from kerasish.layers.augmentation.foreign_config import (
 )
 from kerasish.layers.augmentation.parts import images_in, like, map_parts, parts_of, tv_kind
 from kerasish.layers.base import Layer
+from kerasish.random import globals_aside
 
 
 class TorchTransform(AugmentationLayer):
@@ -90,14 +91,13 @@ class TorchTransform(AugmentationLayer):
             return self._call(data)
         # Torchvision draws from torch's global generator, which is put aside meanwhile.
         seeds = draws.bits().tolist()
-        devices = [images.device] if images.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
+        with globals_aside(images.device) as start:
             if images.dim() == 3:
-                torch.manual_seed(seeds[0])
+                start(seeds[0])
                 return self._call(data)
             results = []
             for row, seed in enumerate(seeds):
-                torch.manual_seed(seed)
+                start(seed)
                 results.append(self._call(map_parts(lambda _, v, i=row: v[i], data)))
         return self._join(data, results)
 
