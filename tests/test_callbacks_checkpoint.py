@@ -142,3 +142,33 @@ def test_an_unknown_monitor_does_not_matter_when_everything_is_saved(tmp_path):
     fake_fit([ModelCheckpoint(tmp_path / "m.k")], [{"loss": 1.0}])
 
     assert _files(tmp_path) == {"m.k": 1}
+
+
+@pytest.mark.parametrize("name", ["{0}.k", "{.k", "{epoch:xx}.k", "{loss:,d.k"])
+def test_a_name_that_cannot_be_filled_in_is_an_error_before_training(name, tmp_path):
+    model = FakeModel()
+
+    with pytest.raises(ValueError, match="cannot be filled in"):
+        fake_fit([ModelCheckpoint(tmp_path / name)], LOGS, model=model)
+
+    assert model.saved == []
+
+
+def test_numbers_of_other_callbacks_may_be_whole(tmp_path):
+    logs = [{"loss": 1.0, "steps": 7}]
+
+    fake_fit([ModelCheckpoint(tmp_path / "{loss:.1f}-{steps:03d}.k")], logs)
+
+    assert list(_files(tmp_path)) == ["1.0-007.k"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_before_training(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    model = FakeModel()
+    path = tmp_path / "taken" / "{epoch}.k"
+
+    with pytest.raises(OSError, match="taken") as caught:
+        fake_fit([ModelCheckpoint(path)], LOGS, model=model)
+
+    assert f"ModelCheckpoint cannot write {path}; choose another filepath" in caught.value.__notes__
+    assert model.saved == []

@@ -107,3 +107,14 @@ def test_long_names_have_room_for_the_temporary_one(tmp_path):
 def test_existing_file_names_the_missing_path(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"):
         existing_file(tmp_path / "gone")
+
+
+def test_a_full_disk_says_which_file_it_was(tmp_path):
+    (tmp_path / "f").write_bytes(b"old")
+
+    with pytest.raises(OSError, match="No space") as caught, replacing(tmp_path / "f"):
+        raise OSError(28, "No space left on device")
+
+    assert caught.value.__notes__ == [
+        f"while writing {tmp_path / 'f'}; the file that was there is unchanged"
+    ]

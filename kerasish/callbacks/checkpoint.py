@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import string
@@ -40,7 +41,9 @@ class ModelCheckpoint(MonitorCallback):
 
     Raises:
         ValueError: If `save_freq` or `max_to_keep` is not a positive number. When training begins:
-            if `monitor` or the file name speaks of something that is not logged.
+            if `monitor` or the file name speaks of something that is not logged,
+            or the name cannot be filled in.
+        OSError: When training begins, if the folder cannot be made.
     """
 
     def __init__(
@@ -99,7 +102,9 @@ class ModelCheckpoint(MonitorCallback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.save_best_only:
             super().on_train_begin(logs)
+        self._check_template()
         self._check_names()
+        self._make_folder()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
@@ -136,6 +141,34 @@ class ModelCheckpoint(MonitorCallback):
                     f"ModelCheckpoint: the file name asks for '{field}', which is not logged"
                     f"{suggest(field, known)}."
                 )
+
+    def _check_template(self) -> None:
+        """Fill the name in once with made-up numbers: some formats take whole ones, some others."""
+        errors = []
+        for number in (0.5, 1):
+            try:
+                self.filepath.format_map(_Anything(number, epoch=1, batch=1))
+            except (ValueError, IndexError, AttributeError, TypeError) as error:
+                errors.append(error)
+        if len(errors) == 2:
+            raise ValueError(
+                f"ModelCheckpoint: the file name {self.filepath!r} cannot be filled in: "
+                f'{errors[0]}. Write, for example, "{{epoch:02d}}-{{loss:.3f}}.kerasish".'
+            ) from errors[0]
+
+    def _make_folder(self) -> None:
+        """Make the folder now: that it cannot be written to is worth knowing before an epoch."""
+        parts = Path(self.filepath).parent.parts
+        folder = Path(*itertools.takewhile(lambda part: "{" not in part, parts))
+        if not is_main_process():
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(f"The folder {folder} must not be written to.")
+        except OSError as error:
+            error.add_note(f"ModelCheckpoint cannot write {self.filepath}; choose another filepath")
+            raise
 
     def _save(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> None:
         why = ""
@@ -183,6 +216,17 @@ class ModelCheckpoint(MonitorCallback):
                 shutil.rmtree(old, ignore_errors=True)
             else:
                 old.unlink(missing_ok=True)
+
+
+class _Anything(dict[str, float]):
+    """Names known and unknown, each with a number."""
+
+    def __init__(self, number: float, **known: float) -> None:
+        super().__init__(known)
+        self.number = number
+
+    def __missing__(self, name: str) -> float:
+        return self.number
 
 
 def _positive(value: Any) -> bool:

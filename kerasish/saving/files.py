@@ -54,8 +54,12 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         if target.exists():
             temporary.chmod(target.stat().st_mode & 0o7777)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # A full disk does not say which file it had no room for.
+            kept = "; the file that was there is unchanged" if target.exists() else ""
+            error.add_note(f"while writing {path}{kept}")
         raise
     _sync_folder(target.parent)
 
