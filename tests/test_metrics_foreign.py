@@ -102,3 +102,12 @@ def test_one_process_has_nothing_to_merge():
     metric.update_state([2.0])
     metric.merge_processes()
     assert float(metric.result()) == 2.0
+
+
+def test_functions_are_logged_in_snake_case_as_in_keras():
+    def meanIoU(y_true, y_pred):
+        return (y_true == y_pred).float().mean()
+
+    names = [metrics.get(function).name for function in (meanIoU, lambda t, p: p)]
+
+    assert names == ["mean_io_u", "lambda"]

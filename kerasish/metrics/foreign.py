@@ -111,9 +111,12 @@ class _PredictionsFirst:
 
 
 def wrap(function: Any) -> Metric:
-    """Make a metric of a callable; torch's and torchmetrics' own get predictions first."""
+    """Make a metric of a callable; torch's and torchmetrics' own get predictions first.
+
+    As in Keras, logs have its name in snake case: `meanIoU` is logged as `mean_io_u`.
+    """
     if is_torch_loss(function):
         return LossMean(TorchLoss(function))
     if (getattr(function, "__module__", None) or "").startswith("torchmetrics.functional"):
-        return MeanMetricWrapper(_PredictionsFirst(function))
-    return MeanMetricWrapper(function)
+        function = _PredictionsFirst(function)
+    return MeanMetricWrapper(function, snake_case(getattr(function, "__name__", "")) or None)
