@@ -623,6 +623,13 @@ def images_with_rescaling():
     fit(images_model(layers.Rescaling(1 / 255)), SPARSE, pixels(1, 8, 8), labels())
 
 
+def images_with_adapted_normalisation():
+    x = pixels(1, 8, 8)
+    first = layers.Normalization()
+    first.adapt(x)
+    fit(images_model(first), SPARSE, x, labels())
+
+
 def images_with_batch_normalisation():
     model = stack(
         layers.Conv2D(4, 3),
@@ -828,6 +835,7 @@ GOOD = [
     text_model,
     two_outputs,
     images_with_rescaling,
+    images_with_adapted_normalisation,
     images_with_batch_normalisation,
     images_scaled_in_the_graph,
     segmentation,

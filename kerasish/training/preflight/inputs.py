@@ -154,7 +154,8 @@ class _Contact:
     def __init__(self, name: str, first: nn.Module, second: nn.Module | None, x: Tensor) -> None:
         self.name = name
         self.scale = float(x.detach().abs().max()) if x.numel() else 0.0
-        self.is_frozen = not any(p.requires_grad for p in first.parameters())
+        parameters = list(first.parameters())  # an adapted Normalization has none
+        self.is_frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
         is_norm = ["norm" in type(m).__name__.lower() for m in (first, second) if m is not None]
         self.is_normalised = any(is_norm)
 
