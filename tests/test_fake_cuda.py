@@ -387,6 +387,20 @@ def test_a_metric_that_has_seen_nothing_is_merged_on_the_gpu(mode, monkeypatch):
     assert set(merged) == {GPU}
 
 
+def test_generators_are_put_aside_without_a_warning_where_there_are_two_gpus(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: torch.zeros(1))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: None)
+    monkeypatch.setattr(torch.random, "_fork_rng_warned_already", False)
+    model = network()
+    model.compile("adam", "mse", device="cpu")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.to_torch()
+        model.eject(tmp_path / "train.py", X, Y, batch_size=4)
+
+
 def test_callbacks_follow_a_model_on_a_gpu(mode):
     model = put(mode, network())
     averaging, monitor = callbacks.StochasticWeightAveraging(0), callbacks.GradientMonitor(1)

@@ -69,7 +69,11 @@ def _try(twin: nn.Module, model: Any) -> None:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     if device.type == "meta":
         return
-    with torch.no_grad(), torch.random.fork_rng(), evaluating(model):
+    with (
+        torch.no_grad(),
+        torch.random.fork_rng(range(torch.cuda.device_count())),
+        evaluating(model),
+    ):
         inputs = sample_inputs(model, device)
         try:
             wanted = leaves(model.forward(*inputs))

@@ -19,6 +19,7 @@ from kerasish.report.drawing import grid, save_figure, show_image, without_prepr
 from kerasish.report.predictions import checked_names, names_of
 from kerasish.training.loop import join
 from kerasish.training.loss_kinds import class_axis, kind_of_loss, takes_logits
+from kerasish.training.placement import target_device
 from kerasish.training.session import as_numpy
 from kerasish.training.step import make_predict_step
 from kerasish.tta.crops import format_of
@@ -122,7 +123,7 @@ def worst_predictions(
         )
     recipe = model._recipe
     source = model._open_inputs(x)
-    device, floats = recipe.torch_device(), recipe.floats
+    device, floats = target_device(model, recipe), recipe.floats
     feed = make_feed(source, y, batch_size=batch_size, device=device, floats=floats)
     plan, _ = model._plan(feed)
     outputs = plan.objective.outputs

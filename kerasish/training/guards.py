@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from kerasish.data.arrays import leaves
 from kerasish.training.recipe import Recipe
 
+# What has no exception of its own: the CPU's allocator, the driver, NVIDIA's libraries.
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED")
+
 
 @contextmanager
 def guarded(who: str, recipe: Recipe, model: nn.Module, batch_size: int | None) -> Iterator[None]:
@@ -48,8 +51,7 @@ def _deterministic(recipe: Recipe) -> Iterator[None]:
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    # The CPU's allocator has no exception of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _memory_note(who: str, batch_size: int | None) -> str:

@@ -119,6 +119,26 @@ def test_out_of_memory_says_what_should_fit(batch_size, note):
     assert not model.training
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_gpu_without_memory_for_its_driver_or_libraries_is_out_of_memory(message):
+    def run_out(layer, x):
+        if x.shape[0] == 16:
+            raise RuntimeError(message)
+        return x
+
+    with pytest.raises(RuntimeError) as caught:
+        model_with(run_out).evaluate(*data(), verbose=0)
+
+    assert "memory ran out with batch_size=32" in "".join(caught.value.__notes__)
+
+
 def test_the_cpu_running_out_of_memory_is_told_apart_from_other_errors():
     def allocate(layer, x):
         return torch.empty(2**50) if x.shape[0] == 16 else x

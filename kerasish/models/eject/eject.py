@@ -25,6 +25,7 @@ from kerasish.models.eject.updates import write_update
 from kerasish.modes import kept_modes
 from kerasish.saving.files import replacing
 from kerasish.training.objective import Objective
+from kerasish.training.placement import target_device
 from kerasish.training.planned import preparer_of
 from kerasish.training.session import check_count, unpack_validation
 
@@ -62,7 +63,7 @@ def eject(
         )
     if validation_split and validation_data is None and x is not None:
         (x, y, _), validation_data = split_tail(x, y, None, validation_split)
-    with torch.random.fork_rng(), kept_modes(model):
+    with torch.random.fork_rng(range(torch.cuda.device_count())), kept_modes(model):
         objective, columns = _columns(model, x, y, batch_size, validation_data)
     network = write_network(model, [activation_of(output.loss) for output in objective.outputs])
     data = _data(model, objective, network.inputs, columns)
@@ -146,7 +147,7 @@ def _columns(model: Any, x: Any, y: Any, batch_size: int | None, validation: Any
 
 
 def _feed(model: Any, x: Any, y: Any, batch_size: int | None) -> ArrayFeed:
-    feed = make_feed(x, y, batch_size=batch_size, device=model._recipe.torch_device())
+    feed = make_feed(x, y, batch_size=batch_size, device=target_device(model, model._recipe))
     if not isinstance(feed, ArrayFeed):
         raise refusal(
             f"Data that comes as {describe(x)}",

@@ -31,7 +31,11 @@ def check_network(model: Any, source: str, weights: dict[str, Tensor], scores: l
     Raises:
         ValueError: If their outputs differ, or a layer adds to the loss.
     """
-    with kept_modes(model), torch.no_grad(), torch.random.fork_rng():
+    with (
+        kept_modes(model),
+        torch.no_grad(),
+        torch.random.fork_rng(range(torch.cuda.device_count())),
+    ):
         trial = _Trial(model, source, weights, scores)
         model.eval()
         if not trial.agrees(training=False):
