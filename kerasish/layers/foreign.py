@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from kerasish.describe import describe
 from kerasish.layers.base import Layer
 from kerasish.layers.naming import snake_case, unique_name
+from kerasish.layers.structure import map_shapes
+from kerasish.modes import evaluating
 from kerasish.registry import deserialize
 
 
@@ -107,6 +111,19 @@ class TorchModule(Layer):
         self.takes_integers = any(
             isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in self.module.modules()
         )
+
+    def build(self, input_shape: Any) -> None:
+        """Let torch's lazy modules inside make their weights, by a run on zeros."""
+        if not any(map(is_lazy, (*self.module.parameters(), *self.module.buffers()))):
+            return
+        dtype = torch.int64 if self.takes_integers else self.compute_dtype
+
+        def zeros(shape: tuple[int | None, ...]) -> torch.Tensor:
+            rows, *sizes = shape
+            return torch.zeros(rows or 2, *(size or 32 for size in sizes), dtype=dtype)
+
+        with torch.no_grad(), evaluating(self.module):
+            self.module(map_shapes(zeros, input_shape))
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Call the module."""

@@ -132,3 +132,14 @@ def test_a_class_in_place_of_a_layer_is_refused_with_the_reason():
 def test_a_plain_module_called_on_a_symbolic_tensor_says_how_to_wrap_it():
     with pytest.raises(TypeError, match=r"Wrap it: layers.TorchModule\(module\)\(x\)"):
         nn.Linear(3, 2)(Input((3,)))
+
+
+def test_lazy_torch_modules_make_their_weights_with_the_model():
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten())
+    model = Sequential([Input((3, 6, 6)), lazy, nn.LazyLinear(2)])
+    x = torch.randn(5, 3, 6, 6)
+
+    assert model.output_shape == (None, 2)
+    assert model.count_params() == (27 + 1) * 4 + 4 * 4 + (64 + 1) * 2
+    assert_close(lazy[1].running_mean, torch.zeros(4))
+    assert_close(model.eval()(x), model.layers[-1].module(lazy.eval()(x)))
