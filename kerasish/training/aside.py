@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from kerasish.data.ahead import settle
 from kerasish.modes import kept_modes
+from kerasish.training.memory import all_freed_memory_kept
 from kerasish.training.resume import load_metrics, metric_state, metrics_of
 
 
@@ -17,7 +18,8 @@ def fitting(model: Any) -> Iterator[None]:
     before = model.__dict__.get("_is_fitting", False)
     model.__dict__["_is_fitting"] = True
     try:
-        yield
+        with _memory_for(model):
+            yield
     finally:
         model.__dict__["_is_fitting"] = before
 
@@ -29,7 +31,8 @@ def aside(model: Any) -> Iterator[None]:
     Within a fit, modes and metrics are put back: training goes on as if nothing had been asked.
     """
     if not model.__dict__.get("_is_fitting"):
-        yield
+        with _memory_for(model):
+            yield
         return
     settle()  # what is evaluated may be the data that are being read
     metrics = metrics_of(model)
@@ -39,3 +42,9 @@ def aside(model: Any) -> Iterator[None]:
             yield
     finally:
         load_metrics(metrics, states)
+
+
+def _memory_for(model: Any) -> AbstractContextManager[None]:
+    first = next(model.parameters(), None)
+    is_here = first is not None and first.device.type == "cpu"
+    return all_freed_memory_kept() if is_here else nullcontext()

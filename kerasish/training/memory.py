@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import torch
+# Of glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_NEVER = -1
 
-_LARGEST = (32 << 20) - (64 << 10)  # bytes: glibc learns from no block larger than 32 MiB
+_KEPT = 64 << 20  # bytes of freed memory that stay between runs
+_LARGEST = 32 << 20  # blocks up to here are cut from kept memory; glibc allows no more
+
+_runs = 0
 
 
 @functools.cache
-def keep_freed_memory() -> None:
+def keep_freed_memory() -> Callable[[int, int], object] | None:
     """Have glibc keep up to 64 MiB of freed memory, rather than give it back at each step.
 
     A step frees its activations and the next one takes as much again. By default glibc returns
     large blocks to the system at once, and the system hands them out again page by page, each
-    page with a fault and cleared: a tenth of the step of a 784-128-10 network. glibc raises its
-    limits to the largest block that it saw freed, at most 32 MiB; so one is taken, untouched, and
-    freed. It costs no memory by itself, and only once. Where the user set
-    `MALLOC_TRIM_THRESHOLD_` or `MALLOC_MMAP_THRESHOLD_`, glibc follows those instead; other
-    allocators see nothing of it.
+    page with a fault and cleared: a tenth of the step of a 784-128-10 network.
+
+    Returns:
+        glibc's `mallopt`; `None` where another library gives memory, and where the user has set
+        its options: those of `MALLOC_TRIM_THRESHOLD_` and its like, and `GLIBC_TUNABLES`.
     """
-    torch.empty(_LARGEST, dtype=torch.uint8)
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return None
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+        ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018 (others have a mallopt of their own)
+    except (AttributeError, OSError, TypeError):
+        return None
+    set_option(_MMAP_THRESHOLD, _LARGEST)
+    set_option(_TRIM_THRESHOLD, _KEPT)
+    return set_option
+
+
+@contextmanager
+def all_freed_memory_kept() -> Iterator[None]:
+    """Around a run: what its steps free does not go back to the system.
+
+    A step of ResNet-50 may free more than 64 MiB. Whether that lies at the end of the heap, where
+    glibc gives back, is a matter of what was made before the model: the same training takes a
+    quarter longer in one script than in another. After the outermost run the end of the heap goes
+    back as before. What is free in its middle stays, as it does after any loop of torch: to return
+    it by `malloc_trim` costs as much as it saved, if another run follows.
+    """
+    global _runs
+    set_option = keep_freed_memory()
+    if set_option is None:
+        yield
+        return
+    _runs += 1
+    if _runs == 1:
+        set_option(_TRIM_THRESHOLD, _NEVER)
+    try:
+        yield
+    finally:
+        _runs -= 1
+        if not _runs:
+            set_option(_TRIM_THRESHOLD, _KEPT)

@@ -38,6 +38,60 @@ def test_freed_memory_is_taken_again_without_page_faults():
     assert faults("keep") < 2100
 
 
+RUN = """
+import ctypes, sys, torch
+import kerasish
+from kerasish.training.memory import keep_freed_memory
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+class Large(torch.nn.Module):
+    def forward(self, x):
+        pieces = [torch.ones(1 << 20) for _ in range(64)]  # 256 MiB, in blocks that are kept
+        seen.append(held())
+        return x * pieces[0][0]
+
+seen = []
+model = kerasish.Model(torch.nn.Sequential(torch.nn.Linear(2, 1), Large()))
+model.compile("sgd", "mse", device="cpu")
+x, y = torch.ones(8, 2), torch.ones(8, 1)
+before = held()
+
+class Watch(kerasish.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        seen.append(held())  # the pieces are freed
+
+model.fit(x, y, batch_size=2, verbose=0, callbacks=[Watch()])
+more = [torch.ones(1 << 20) for _ in range(160)]
+most = held()
+del more
+print(before, min(seen[2:]), most - held())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_a_run_keeps_all_that_its_steps_free_and_what_comes_later_goes_back():
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], env=environment, capture_output=True, text=True, check=True
+    )
+    before, least, returned = map(int, done.stdout.split())
+    assert least > before + 240
+    assert returned > 200
+
+
+@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
+def test_settings_of_the_user_are_left_alone(name, monkeypatch):
+    from kerasish.training.memory import all_freed_memory_kept, keep_freed_memory
+
+    monkeypatch.setenv(name, "1000000")
+    keep_freed_memory.cache_clear()
+    with all_freed_memory_kept():
+        assert keep_freed_memory() is None
+    keep_freed_memory.cache_clear()
+
+
 def test_fitting_on_the_cpu_asks_for_it():
     import torch
 
