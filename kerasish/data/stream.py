@@ -73,7 +73,8 @@ class StreamFeed(Feed):
         source: A torch `Dataset` is batched here; anything else yields ready batches: `x`,
             `(x, y)` or `(x, y, sample_weight)`.
         batch_size: Rows in a batch, for a `Dataset`; 32 by default.
-        shuffle: Whether to draw a new order each epoch, for a `Dataset`.
+        shuffle: Whether to draw a new order each epoch: of rows for a `Dataset`, of batches for a
+            `PyDataset`.
         seed: With the epoch's number, decides the order.
         device: Where batches are wanted.
         shard: The part of a `Dataset`'s rows that this process takes, where several train together.
@@ -115,6 +116,7 @@ class StreamFeed(Feed):
         if shard is not None and self._shard is None:
             _warn_unless_parted(source)
         self._source: Any = source
+        self._seed = seed if shuffle and is_py_dataset(source) else None
         self.is_one_shot = isinstance(source, Iterator)
         self.num_batches = _length(source)
         if isinstance(source, DataLoader):
@@ -223,7 +225,7 @@ class StreamFeed(Feed):
         """
         own = [generator.get_state() for generator in self._generators()]
         return {
-            "seed": None if self._sampler is None else self._sampler.seed,
+            "seed": self._seed if self._sampler is None else self._sampler.seed,
             "has_begun": self._begun is not None,
             "random_before": self._random_before,
             "epoch": self._epoch,
@@ -234,6 +236,8 @@ class StreamFeed(Feed):
         """Begin a pass as it began before, and leave out the batches taken already."""
         if self._sampler is not None:
             self._sampler.seed = state["seed"]
+        else:
+            self._seed = state["seed"]
         self._taken = taken
         if self.is_one_shot:
             _skip(iter(self._source) if self._begun is None else self._begun, taken)
@@ -281,16 +285,22 @@ class StreamFeed(Feed):
         if hasattr(getattr(self._source, "dataset", None), "set_epoch"):
             self._source.dataset.set_epoch(epoch)  # type: ignore[attr-defined]  # it shuffles itself
         if not isinstance(self._source, Iterable) or hasattr(self._source, "on_epoch_end"):
-            return self._by_index()
+            return self._by_index(epoch)
         if self._sampler is not None:
             return iter(self._source)
         source, self._listener = followed(self._source)
         return iter(source)
 
-    def _by_index(self) -> Iterator[Any]:
-        """Keras's PyDataset: batches by number."""
-        for index in range(len(self._source)):
-            yield self._source[index]
+    def _by_index(self, epoch: int) -> Iterator[Any]:
+        """Keras's PyDataset: batches by number, and as in Keras those are shuffled."""
+        count = len(self._source)
+        if self._seed is None:
+            numbers: Iterable[int] = range(count)
+        else:
+            generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch))
+            numbers = torch.randperm(count, generator=generator).tolist()
+        for number in numbers:
+            yield self._source[number]
 
     def _ready(self, item: Any) -> Batch:
         return next(self._prepared(iter([self._transfer.send(self._collect(item))])))
@@ -323,6 +333,11 @@ def check_source(source: Any) -> None:
             "x must be arrays, tensors, a Dataset, a DataLoader, a generator or something else "
             f"that yields batches; got {describe(source)}.{hint}"
         )
+
+
+def is_py_dataset(source: Any) -> bool:
+    """Whether it is a `PyDataset`, ours or Keras's, which leaves the order of batches to `fit`."""
+    return any(kind.__name__ == "PyDataset" for kind in type(source).__mro__)
 
 
 def _declared(source: Any) -> bool | None:

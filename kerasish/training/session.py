@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from kerasish.data.arrays import is_array
 from kerasish.data.columns import open_table
+from kerasish.data.stream import is_py_dataset
 from kerasish.describe import describe
 
 
@@ -68,6 +69,31 @@ def random_state_kept_on_error() -> Iterator[None]:
         raise
 
 
+def warn_without_effect(
+    initial_epoch: int, epochs: int, validated: Any, split: Any, **validation: Any
+) -> None:
+    """Say which settings of `fit` do nothing.
+
+    Args:
+        initial_epoch: As in `fit`.
+        epochs: As in `fit`.
+        validated: The `validation_data`.
+        split: The `validation_split`.
+        **validation: Settings of the validation that were given, `None` where they were not.
+    """
+    given = [f"{name}={value}" for name, value in validation.items() if value is not None]
+    if validated is None and not split and given:
+        _say_useless(f"{', '.join(given)}: there is no validation_data and no validation_split.")
+    if validated is not None and split:
+        _say_useless(f"validation_split={split}: validation_data is given.")
+    if initial_epoch >= epochs > 0:
+        _say_useless(f"epochs={epochs}: training begins with initial_epoch={initial_epoch}.")
+
+
+def _say_useless(what: str) -> None:
+    warnings.warn(f"fit: no effect has {what}", stacklevel=4)
+
+
 @contextmanager
 def noted_on_error(note: str) -> Iterator[None]:
     """Say where something went wrong."""
@@ -86,7 +112,8 @@ def check_shuffle(x: Any, shuffle: bool | str) -> None:
     """
     if isinstance(shuffle, str) and shuffle != "batch":
         raise ValueError(f'`shuffle` must be True, False or "batch", got {describe(shuffle)}.')
-    if shuffle == "batch" and not is_array(x) and not isinstance(x, Dataset):
+    is_shuffled = is_array(x) or isinstance(x, Dataset) or is_py_dataset(x)
+    if shuffle == "batch" and not is_shuffled:
         warnings.warn(
             f"fit: shuffle='batch' has no effect on {describe(x)}, which makes its own batches.",
             stacklevel=3,

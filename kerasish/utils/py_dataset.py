@@ -9,8 +9,8 @@ from typing import Any
 class PyDataset:
     """Batches by number: subclass, and define `__len__` (how many) and `__getitem__` (which).
 
-    `fit` asks for the batches in order and calls `on_epoch_end` after each pass, where a subclass
-    may shuffle.
+    `fit` asks for the batches in a new order each epoch, or in theirs with `shuffle=False`, and
+    calls `on_epoch_end` after each pass, where a subclass may shuffle rows.
 
     Args:
         workers: Kept for Keras's sake: batches are made one after another. For reading in
