@@ -70,7 +70,7 @@ def run_without_data(
     with torch.no_grad():
         try:
             # Whoever watches wants to see every step.
-            shorten = _short_recurrence if watch is nullcontext else nullcontext
+            shorten = _short_kernels if watch is nullcontext else nullcontext
             with watch(), shorten():
                 return _run(target, *tree_map(_to_meta, (args, kwargs)))
         except Exception as first:
@@ -115,12 +115,20 @@ _KERNELS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 @contextmanager
-def _short_recurrence() -> Iterator[None]:
-    """While active, recurrent kernels run the first step of meta tensors and widen its output.
+def _short_kernels() -> Iterator[None]:
+    """While active, kernels that torch works out slowly without data take a short way.
 
-    Without data torch goes through the steps one by one, at a millisecond each.
+    Recurrent ones go through the steps one by one, at a millisecond each: here they run the first
+    step and widen its output. Batch normalisation, which gives what it is given, takes several.
     """
     kernels = {name: getattr(_VF, name) for name in _KERNELS}
+    normalize = torch.batch_norm
+
+    def normalized(x: Tensor, *rest: Any) -> Tensor:
+        sizes = {tensor.numel() for tensor in rest[:4] if tensor is not None}
+        if not x.is_meta or x.dim() < 2 or sizes - {x.shape[1]}:
+            return normalize(x, *rest)  # which complains of what does not fit
+        return torch.empty_like(x)
 
     def shortened(kernel: Callable) -> Callable:
         def call(x: Tensor, *rest: Any) -> Any:
@@ -136,9 +144,11 @@ def _short_recurrence() -> Iterator[None]:
 
     for name, kernel in kernels.items():
         setattr(_VF, name, shortened(kernel))
+    torch.batch_norm = normalized
     try:
         yield
     finally:
+        torch.batch_norm = normalize
         for name, kernel in kernels.items():
             setattr(_VF, name, kernel)
 

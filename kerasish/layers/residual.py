@@ -144,8 +144,9 @@ class Residual(ChannelLayer):
             steps = list(sizes(self, "strides", self.strides, rank)) if rank else []
         else:
             # Where a size is unknown, a large one with many divisors tells the ratio.
+            is_known = None not in self._spatial(input_shape)
             whole = stand_in_shapes(input_shape)[-1]
-            reached = self.block.compute_output_shape(whole)
+            reached = output_shape if is_known else self.block.compute_output_shape(whole)
             pairs = zip(self._spatial(whole), self._spatial(reached), strict=True)
             steps = [-(-size // max(out or 1, 1)) for size, out in pairs if size is not None]
         for size, out, step in zip(
