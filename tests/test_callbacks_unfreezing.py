@@ -142,7 +142,7 @@ def test_penalties_of_what_thaws_count_from_then_on():
         first = layers.Dense(4, kernel_regularizer=kerasish.regularizers.L2(1.0), name="one")
         model = kerasish.Sequential([layers.Input((5,)), first, layers.Dense(3, name="head")])
         loss = kerasish.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizers.SGD(0.0), loss)
+        model.compile(optimizers.SGD(1e-30), loss)
         return model
 
     model = build()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -104,6 +105,17 @@ class Compiled(BatchMethods):
             deterministic=deterministic,
             debug_nans=debug_nans,
         )
+        if debug_nans and jit_compile is True:
+            warnings.warn(
+                "compile: jit_compile has no effect with debug_nans, which looks at each layer.",
+                stacklevel=2,
+            )
+        if not auto_scale_loss and precision == "float16-mixed":
+            warnings.warn(
+                'compile: auto_scale_loss=False has no effect: precision="float16-mixed" always '
+                "scales the loss.",
+                stacklevel=2,
+            )
         self.optimizer = bound
         self._objective = None
         self.stop_training = False

@@ -44,10 +44,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"compile: unknown precision {describe(self.precision)}"
-                f"{suggest(self.precision, PRECISIONS)}."
-            )
+            kind = str(self.precision).removeprefix("mixed_")  # a policy of Keras
+            hint = suggest(self.precision, PRECISIONS)
+            if f"{kind}-mixed" in PRECISIONS:
+                hint = f"; did you mean '{kind}-mixed'? Names: {', '.join(PRECISIONS)}"
+            raise ValueError(f"compile: unknown precision {describe(self.precision)}{hint}.")
         if self.memory_format not in MEMORY_FORMATS:
             known = [name for name in MEMORY_FORMATS if name]
             raise ValueError(

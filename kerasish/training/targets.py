@@ -262,13 +262,26 @@ def _class_weights(y_true: Tensor, table: dict, name: str) -> Tensor:
         classes = y_true.argmax(-1)
     elif y_true.dim() > 1 and y_true.shape[-1] == 1:
         classes = y_true.squeeze(-1)
+    if classes.is_floating_point():
+        _check_numbered(classes, name)
     classes = classes.round().long()
     keys = [_class_number(key, value, name) for key, value in table.items()]
     size = max(int(classes.max()), *keys, 0) + 1 if keys else int(classes.max()) + 1
     weights = torch.ones(size, device=y_true.device)
     for key, value in zip(keys, table.values(), strict=True):
         weights[key] = float(value)
-    return weights[classes]
+    # Negative numbers mark what a loss ignores, or a class that no table can name.
+    return torch.where(classes < 0, 1.0, weights[classes.clamp(min=0)])
+
+
+def _check_numbered(classes: Tensor, name: str) -> None:
+    """Refuse measurements; numbers from 0 to 1 may be yes or no with some doubt."""
+    wrong = classes[((classes < 0) | (classes > 1)) & (classes != classes.round())]
+    if len(wrong):
+        raise ValueError(
+            f"`class_weight` of output '{name}' needs class numbers as targets, but they have "
+            f"fractions, such as {float(wrong[0]):.4g}. Give each row its sample_weight instead."
+        )
 
 
 def _class_number(key: Any, value: Any, name: str) -> int:

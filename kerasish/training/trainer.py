@@ -33,6 +33,7 @@ from kerasish.training.session import (
     noted_on_error,
     random_state_kept_on_error,
     unpack_validation,
+    warn_without_effect,
 )
 from kerasish.training.step import make_predict_step, make_test_step
 from kerasish.training.tracker import Tracker
@@ -116,6 +117,14 @@ class Trainer(OnBatch):
         check_count("validation_steps", validation_steps)
         check_count("initial_epoch", initial_epoch, minimum=0, required=True)
         check_count("validation_batch_size", validation_batch_size)
+        warn_without_effect(
+            initial_epoch,
+            epochs,
+            validation_data,
+            validation_split,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+        )
         validation_freq = frequency(validation_freq)
         with random_state_kept_on_error():
             kind, device = recipe.data_parallel, target_device(self, recipe)  # type: ignore[arg-type]

@@ -815,3 +815,35 @@ def test_a_monitored_metric_may_be_the_models_own():
     history = model.fit(x, x[:, :1], validation_split=0.5, verbose=0, callbacks=[stop]).history
 
     assert {"size", "val_size"} < set(history)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation_steps": 3}, "validation_steps=3: there is no validation_data"),
+        ({"validation_batch_size": 3}, "validation_batch_size=3: there is no"),
+        ({"initial_epoch": 3, "epochs": 2}, "begins with initial_epoch=3"),
+        (
+            {"validation_split": 0.5, "validation_data": (np.zeros((4, 4)), np.ones((4, 1)))},
+            "validation_split=0.5: validation_data is given",
+        ),
+    ],
+)
+def test_a_setting_without_effect_is_said(options, message):
+    model = kerasish.Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).random((8, 4))
+
+    with pytest.warns(UserWarning, match=message):
+        model.fit(x, x[:, :1], verbose=0, **options)
+
+
+def test_settings_of_compile_that_exclude_each_other_are_said():
+    model = kerasish.Sequential([layers.Input((4,)), layers.Dense(1)])
+
+    with pytest.warns(UserWarning, match="jit_compile has no effect with debug_nans"):
+        model.compile("sgd", "mse", jit_compile=True, debug_nans=True)
+    with pytest.warns(UserWarning, match="auto_scale_loss=False has no effect"):
+        model.compile("sgd", "mse", precision="float16-mixed", auto_scale_loss=False)
+    with pytest.raises(ValueError, match="did you mean 'bfloat16-mixed'"):
+        model.compile("sgd", "mse", precision="mixed_bfloat16")

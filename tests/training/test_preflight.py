@@ -289,6 +289,16 @@ ERRORS = {
         "'price'",
         "no activation",
     ),
+    "K126 within": (
+        lambda: fit(
+            stack(Dense(4), layers.Lambda(lambda t: (-1 - t**2).log(), name="logarithm"), Dense(1)),
+            "mse",
+            numbers(4),
+            numbers(1),
+        ),
+        "'logarithm' (Lambda)",
+        "logarithms, roots",
+    ),
     "K126": (
         lambda: fit(with_infinite_weight(regressor()), "mse", numbers(4), numbers(1)),
         "'price'",
@@ -461,6 +471,17 @@ ADVICE = {
         lambda: fit(words(10), "mse", torch.rand(ROWS, 3), numbers(1)),
         "'words'",
         "Dense",
+    ),
+    "K139": (
+        lambda: fit(
+            regressor(),
+            "mse",
+            numbers(4),
+            numbers(1),
+            compile={"lr_multipliers": {"backbone.*": 0.1, "price": 0.5}},
+        ),
+        "'backbone.*'",
+        "named_parameters",
     ),
     "K137": (
         lambda: fit(

@@ -154,3 +154,21 @@ def test_images_of_class_numbers_are_checked_on_their_own_axis():
     y, _ = prepared(y, torch.zeros(2, 3, 4, 5), torch.nn.CrossEntropyLoss())
 
     assert y.shape == (2, 4, 5)
+
+
+def test_class_weights_of_measurements_are_refused():
+    with pytest.raises(ValueError, match=r"'scores' needs class numbers.*such as 2\.5"):
+        prepared(
+            torch.tensor([[0.5], [2.5]]), torch.zeros(2, 1), losses.get("mse"), class_weight=TABLE
+        )
+
+
+def test_a_number_below_zero_is_no_class_from_the_end():
+    _, weight = prepared(
+        torch.tensor([[-1.0], [1.0]]),
+        torch.zeros(2, 1),
+        losses.get("hinge"),
+        class_weight={0: 5.0, 1: 3.0},
+    )
+
+    assert_close(weight, torch.tensor([1.0, 3.0]))

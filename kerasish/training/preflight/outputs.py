@@ -16,7 +16,7 @@ from kerasish.training.loss_kinds import (
     takes_logits,
     takes_probabilities,
 )
-from kerasish.training.preflight.probe import first_rows, unchanged
+from kerasish.training.preflight.probe import first_nan, first_rows, unchanged
 from kerasish.training.preflight.subject import Subject, span
 
 _LAST = {
@@ -95,9 +95,11 @@ def check_outputs(subject: Subject) -> None:
             continue
         # Infinite logits may be meant: they rule classes out.
         if bool(torch.isnan(prediction).any()):
+            culprit = first_nan(subject.plan, subject.feed)
+            where = "in the model" if culprit is None else f"in {culprit}, the first to give NaN"
             raise ValueError(
                 f"K126: fit: the output '{output.name}' is already NaN before training. Look for "
-                "weights that are not finite, and for logarithms, roots and divisions in the model."
+                f"weights that are not finite, logarithms, roots and divisions {where}."
             )
         last = last_activation(prediction)
         if last == "softmax" and _is_over_one(prediction):

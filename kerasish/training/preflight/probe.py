@@ -146,6 +146,31 @@ def reached(outputs: list[Tensor]) -> set[int]:
     return found
 
 
+def first_nan(plan: StepPlan, feed: Feed) -> str | None:
+    """Which module was the first to give NaN for the first rows: its name and kind."""
+    found: list[str] = []
+
+    def look(path: str, module: nn.Module, output: Any) -> None:
+        tensors = [t for t in leaves(output) if isinstance(t, Tensor)]
+        if any(t.is_floating_point() and bool(torch.isnan(t).any()) for t in tensors):
+            found.append(f"'{path}' ({type(module).__name__})")
+
+    handles = [
+        module.register_forward_hook(lambda m, args, out, path=path: look(path, m, out))
+        for path, module in plan.model.named_modules()
+        if path
+    ]
+    x, _, _ = first_rows(plan.model, feed)
+    try:
+        with unchanged(plan):
+            plan.model.eval()
+            run(plan, x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else None
+
+
 @contextmanager
 def watched_calls(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Tensor]]]:
     """A list that fills with `(module, its input)` while modules are called."""

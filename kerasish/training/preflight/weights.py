@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from kerasish.data.arrays import map_leaves
 from kerasish.optimizers import Optimizer, TorchOptimizer
+from kerasish.optimizers.groups import multiplier_for
 from kerasish.training.preflight.probe import (
     first_rows,
     reached,
@@ -36,6 +37,7 @@ def check_weights(subject: Subject) -> None:
     optimizer = subject.plan.recipe.optimizer
     _check_owner(subject, optimizer)
     _check_rate(subject, optimizer)
+    _check_patterns(subject)
     if not subject.plan.model.overrides("compute_loss"):
         _check_connected(subject)
     _check_single_rows(subject)
@@ -96,6 +98,17 @@ def _check_rate(subject: Subject, optimizer: Optimizer) -> None:
             f"the learning rate {rate:g} is far too large for {name}: the weights will jump about. "
             f"Try {usual}.",
         )
+
+
+def _check_patterns(subject: Subject) -> None:
+    names = [name for name, _ in subject.plan.model.named_parameters()]
+    for pattern in subject.plan.recipe.lr_multipliers or ():
+        if not any(multiplier_for(name, {pattern: 0.0}) == 0.0 for name in names):
+            subject.report.advise(
+                "K139",
+                f"lr_multipliers: no parameter has a name that fits '{pattern}'. Names are those "
+                f"of model.named_parameters(), such as {shorten(names, 2)}.",
+            )
 
 
 def _check_has_loss(subject: Subject, is_compiled: bool) -> None:
