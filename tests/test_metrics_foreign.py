@@ -111,3 +111,14 @@ def test_functions_are_logged_in_snake_case_as_in_keras():
     names = [metrics.get(function).name for function in (meanIoU, lambda t, p: p)]
 
     assert names == ["mean_io_u", "lambda"]
+
+
+def test_one_hot_targets_count_as_their_classes_in_torchmetrics():
+    torchmetrics = pytest.importorskip("torchmetrics")
+    y_pred = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    classes = torch.arange(50) % 3
+    metric = metrics.get(torchmetrics.Accuracy(task="multiclass", num_classes=3, average="micro"))
+
+    found = metric(F.one_hot(classes, 3).float(), y_pred)
+
+    assert_close(found, (y_pred.argmax(-1) == classes).float().mean())

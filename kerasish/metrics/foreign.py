@@ -44,6 +44,9 @@ class TorchMetric(Metric):
         # Its classification metrics refuse class indices that travel as floats.
         module = type(metric).__module__
         self._wants_indices = module.startswith("torchmetrics.classification")
+        self._wants_one_class = self._wants_indices and type(metric).__name__.startswith(
+            "Multiclass"
+        )
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch. Weights have no place in the protocol: they are left out, with a warning."""
@@ -56,6 +59,8 @@ class TorchMetric(Metric):
         y_pred = as_tensor(y_pred, self._device)
         y_true = as_tensor(y_true, y_pred.device)
         y_true, y_pred = _same_rank(y_true, y_pred)
+        if self._wants_one_class and y_true.ndim == 2 and y_true.shape == y_pred.shape:
+            y_true = y_true.argmax(-1)  # one-hot: compared element by element it would count 0
         if self._wants_indices and y_true.is_floating_point():
             y_true = y_true.long()
         self.metric.update(y_pred.detach(), y_true)

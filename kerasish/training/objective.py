@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,8 +15,17 @@ from kerasish.data.arrays import leaves
 from kerasish.describe import describe, suggest
 from kerasish.losses.names import resolve_crossentropy
 from kerasish.metrics import Mean, Metric
+from kerasish.training.loss_kinds import kind_of_loss
 from kerasish.training.recipe import Recipe
 
+CONFUSIONS = (
+    metrics.Precision,
+    metrics.Recall,
+    metrics.TruePositives,
+    metrics.TrueNegatives,
+    metrics.FalsePositives,
+    metrics.FalseNegatives,
+)
 AMBIGUOUS = ("accuracy", "acc", "crossentropy", "ce")
 
 
@@ -52,8 +63,10 @@ class OutputObjective:
                 'row (reduction=None), and training needs one. Use reduction="sum_over_batch_size".'
             )
         from_logits = bool(getattr(self.loss, "from_logits", False))
-        self.metrics = [_metric(m, shapes, from_logits) for m in metric_names]
-        self.weighted_metrics = [_metric(m, shapes, from_logits) for m in weighted_names]
+        binary_logits = from_logits and kind_of_loss(self.loss) == "binary"
+        resolve = functools.partial(_metric, shapes, from_logits, binary_logits)
+        self.metrics = [resolve(m) for m in metric_names if m is not None]
+        self.weighted_metrics = [resolve(m) for m in weighted_names if m is not None]
         self.loss_mean = Mean(name=f"{name}_loss")
 
     def target_dtype(self, y_true: Tensor, y_pred: Tensor) -> torch.dtype | None:
@@ -66,13 +79,29 @@ class OutputObjective:
         return y_pred.dtype if y_pred.is_floating_point() else None
 
 
-def _metric(identifier: Any, shapes: tuple, from_logits: bool) -> Metric:
+def _metric(shapes: tuple, from_logits: bool, binary_logits: bool, identifier: Any) -> Metric:
     if isinstance(identifier, str):
         found = metrics.resolve_accuracy(identifier, *shapes, from_logits=from_logits)
+        if binary_logits:
+            found = _for_binary_logits(found)
     else:
         found = metrics.get(identifier)
     assert found is not None
     return found
+
+
+def _for_binary_logits(metric: Metric) -> Metric:
+    """A metric given by name, set up for the logits of yes/no questions: p > 0.5 is z > 0."""
+    settings: dict[str, Any]
+    if "from_logits" in inspect.signature(type(metric)).parameters:
+        settings = {"from_logits": True}
+    elif isinstance(metric, metrics.BinaryAccuracy):
+        settings = {"threshold": 0.0}
+    elif isinstance(metric, CONFUSIONS):
+        settings = {"thresholds": 0.0}
+    else:
+        return metric
+    return type(metric)(name=metric.name, **settings)
 
 
 class Objective:

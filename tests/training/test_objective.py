@@ -296,3 +296,27 @@ def test_a_metric_with_several_results_spreads_them_out():
     y = model.predict(X, verbose=0)
     assert list(logs) == ["loss", "low", "high"]
     assert_close((logs["low"], logs["high"]), (float(y.min()), float(y.max())))
+
+
+def test_metrics_by_name_know_that_a_loss_of_two_classes_takes_logits():
+    names = ["accuracy", "binary_accuracy", "AUC", "Precision", "recall", "bce", "true_positives"]
+    x = torch.randn(60, 3)
+    y = (x[:, 0] + 0.5 * torch.randn(60) > 0.3).float()
+
+    def logged(activation, loss):
+        model = kerasish.Sequential([layers.Input((3,)), layers.Dense(1, activation)])
+        model.set_weights([np.array([[2.0], [0.5], [0.0]]), np.array([0.4])])
+        model.compile("sgd", loss, metrics=names)
+        return model.evaluate(x, y, verbose=0, return_dict=True)
+
+    from_logits = logged(None, losses.BinaryCrossentropy(from_logits=True))
+
+    assert from_logits == pytest.approx(logged("sigmoid", "bce"), abs=1e-6)
+    assert from_logits == pytest.approx(logged(None, torch.nn.BCEWithLogitsLoss()), abs=1e-6)
+
+
+def test_no_metric_in_a_list_is_none():
+    model = kerasish.Sequential([layers.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[None, "mae"])
+
+    assert list(model.fit(X, Y, verbose=0).history) == ["loss", "mae"]
