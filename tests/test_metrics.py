@@ -598,3 +598,13 @@ def test_stateless_calls_leave_the_state_alone():
     assert float(metric.result()) == 10.0
     with pytest.raises(ValueError, match="2 variables, got 1"):
         metric.stateless_result(after[:1])
+
+
+def test_a_loss_as_a_metric_comes_back_from_its_config_with_its_settings():
+    metric = metrics.get(losses.Huber(delta=0.3))
+
+    again = metrics.deserialize(json.loads(json.dumps(metrics.serialize(metric))))
+
+    y_true, y_pred = torch.zeros(4, 2), torch.linspace(-1, 1, 8).reshape(4, 2)
+    assert_close(again(y_true, y_pred), metric(y_true, y_pred))
+    assert again.name == metric.name

@@ -139,6 +139,10 @@ class LossMean(Mean):
             sample_weight = valid
         self._add_sized(values, sample_weight, y_pred)
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor arguments; subclasses make their loss of their own."""
+        return super().get_config() | ({"loss": self.loss} if type(self) is LossMean else {})
+
     def _add_sized(self, values: Tensor, sample_weight: Any, y_pred: Any) -> None:
         # One number for the whole batch counts as many times as the batch has rows.
         if values.ndim == 0 and sample_weight is None:
