@@ -13,6 +13,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,6 +95,7 @@ class Symbolic:
             "Use torch functions on it, or put the code into a layer's forward()."
         )
 
+    __array_ufunc__ = None  # NumPy's arrays and numbers leave operators to us
     __int__ = __float__ = __index__ = __complex__ = _no_number
     __hash__ = object.__hash__
 
@@ -202,10 +204,10 @@ def _operators() -> None:
         function = getattr(operator, f"__{name}__")
 
         def forward(self: Symbolic, other: Any, function: Callable = function) -> Any:
-            return record(function, (self, other), {})
+            return record(function, (self, _as_constant(other)), {})
 
         def backward(self: Symbolic, other: Any, function: Callable = function) -> Any:
-            return record(function, (other, self), {})
+            return record(function, (_as_constant(other), self), {})
 
         setattr(Symbolic, f"__{name}__", forward)
         setattr(Symbolic, f"__r{name}__", backward)
@@ -213,7 +215,7 @@ def _operators() -> None:
         function = getattr(operator, f"__{name}__")
 
         def compare(self: Symbolic, other: Any, function: Callable = function) -> Any:
-            return record(function, (self, other), {})
+            return record(function, (self, _as_constant(other)), {})
 
         setattr(Symbolic, f"__{name}__", compare)
     for name in ["neg", "pos", "abs", "invert"]:
@@ -306,7 +308,7 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
         Exception: What the call itself raises on such shapes, with the shapes added as a note.
     """
     # Copies of the lists in them, which the caller may go on filling.
-    args, kwargs = map_nested(lambda leaf: leaf, (args, kwargs))
+    args, kwargs = map_nested(_as_python_number, (args, kwargs))
     node = Node(target, args, kwargs)
     _check_arguments(node)
     try:
@@ -317,6 +319,19 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
         raise
     node.outputs = _wrap(node, samples)
     return node.outputs
+
+
+def _as_python_number(value: Any) -> Any:
+    """NumPy's numbers as Python's, which generated code can write down."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _as_constant(value: Any) -> Any:
+    """An array as a tensor; floating-point numbers of 64 bits get the default type."""
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor = torch.as_tensor(value)
+    return tensor.to(torch.get_default_dtype()) if tensor.dtype is torch.float64 else tensor
 
 
 def _check_arguments(node: Node) -> None:

@@ -658,3 +658,29 @@ def test_a_call_that_names_a_mode_keeps_it_in_fit_and_predict(kind, mode):
     model.fit(torch.randn(30, 20), torch.randn(30, 1), verbose=0)
     model.train()
     assert (np.unique(model(rows).detach().numpy().round(3)).size > 1) is mode
+
+
+ROW = np.array([1.0, 2.0, 3.0])
+WITH_NUMPY = {
+    "array on the right": (lambda x: x + ROW, lambda x: x + ROW),
+    "array on the left": (lambda x: ROW - x, lambda x: ROW - x),
+    "product": (lambda x: x @ np.ones((3, 2)), lambda x: x @ np.ones((3, 2))),
+    "comparison": (lambda x: torch.where(x > ROW, x, 0.0), lambda x: np.where(x > ROW, x, 0.0)),
+    "number on the right": (lambda x: x * np.float32(2), lambda x: 2 * x),
+    "number on the left": (lambda x: np.float64(2) * x, lambda x: 2 * x),
+    "number in a call": (lambda x: torch.sum(x, np.int64(1)), lambda x: x.sum(1)),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_NUMPY)
+def test_numpys_arrays_and_numbers_stand_in_operators(kind, tmp_path):
+    function, wanted = WITH_NUMPY[kind]
+    x, data = Input((3,)), torch.randn(4, 3)
+    model = Model(x, function(x))
+    model.save(tmp_path / "model.kerasish")
+    again = kerasish.load_model(tmp_path / "model.kerasish")
+
+    want = torch.as_tensor(wanted(data.numpy())).float()
+
+    for found in (model(data), again(data), model.predict(data, verbose=0)):
+        assert_close(torch.as_tensor(found), want, rtol=1e-5, atol=1e-6)
