@@ -327,6 +327,11 @@ def check_source(source: Any) -> None:
     yields = isinstance(source, Iterable) or hasattr(source, "__getitem__")
     if hasattr(source, "collect") and hasattr(source, "lazy"):
         raise TypeError(f"{describe(source)} has not been computed. Pass its .collect().")
+    if hasattr(source, "toarray"):
+        raise TypeError(
+            f"{describe(source)} is sparse, and layers take whole rows. Pass its .toarray(), or a "
+            "generator that turns a batch of its rows into an array at a time."
+        )
     if not yields or isinstance(source, (str, bytes, type)):
         hint = " Call it, with parentheses." if callable(source) else ""
         raise TypeError(

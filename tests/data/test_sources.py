@@ -357,3 +357,10 @@ def test_the_users_arrays_stay_as_they_are():
     assert (x == X).all()
     assert (y == Y).all()
     assert (w == W).all()
+
+
+def test_a_sparse_matrix_is_refused_with_a_way_out():
+    sparse = pytest.importorskip("scipy.sparse")
+
+    with pytest.raises(TypeError, match=r"is sparse, .* Pass its \.toarray\(\)"):
+        model_of().fit(sparse.csr_matrix(X), Y)
