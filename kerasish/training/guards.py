@@ -24,9 +24,18 @@ def guarded(who: str, recipe: Recipe, model: nn.Module, batch_size: int | None) 
         try:
             yield
         except Exception as error:
-            if _is_out_of_memory(error):
-                error.add_note(_memory_note(who, batch_size))
+            _note_memory(error, who, batch_size)
             raise
+
+
+@contextmanager
+def validating(batch_size: int | None) -> Iterator[None]:
+    """Surround a validation within `fit`, whose batches have a size of their own."""
+    try:
+        yield
+    except Exception as error:
+        _note_memory(error, "validation", batch_size, "validation_batch_size")
+        raise
 
 
 @contextmanager
@@ -54,15 +63,24 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def _memory_note(who: str, batch_size: int | None) -> str:
+def _note_memory(
+    error: Exception, who: str, batch_size: int | None, name: str = "batch_size"
+) -> None:
+    # What lies inside knows better: a validation, or an evaluation that a callback asked for.
+    is_told = any("memory ran out" in note for note in getattr(error, "__notes__", ()))
+    if _is_out_of_memory(error) and not is_told:
+        error.add_note(_memory_note(who, batch_size, name))
+
+
+def _memory_note(who: str, batch_size: int | None, name: str) -> str:
     if batch_size is None:
         return f"{who}: memory ran out. Let the source make smaller batches."
     if batch_size == 1:
-        return f"{who}: memory ran out with batch_size=1; the model or its inputs must be smaller."
+        return f"{who}: memory ran out with {name}=1; the model or its inputs must be smaller."
     half = batch_size // 2
     keeps = " (with compile(accumulate_steps=2) the updates stay as they are)"
     return (
-        f"{who}: memory ran out with batch_size={batch_size}; batch_size={half} should fit"
+        f"{who}: memory ran out with {name}={batch_size}; {name}={half} should fit"
         f"{keeps if who == 'fit' else ''}."
     )
 

@@ -10,6 +10,7 @@ from kerasish.layers.augmentation.draws import seeing
 from kerasish.training import loop, parallel, resume
 from kerasish.training.averaging import Averaging
 from kerasish.training.cache import FrozenCache
+from kerasish.training.guards import validating
 from kerasish.training.placement import target_device
 from kerasish.training.plan import StepPlan
 from kerasish.training.step import make_train_step
@@ -138,7 +139,7 @@ class Run:
             if seen == 0:
                 return None
         if self.validation is not None and _is_due(self.validation_freq, epoch):
-            with timings.within("validation"):
+            with timings.within("validation"), validating(self.validation.feed.batch_size):
                 if self.validation_cache is not None:
                     due = [_is_due(self.validation_freq, e) for e in range(epoch, self.epochs)]
                     self.validation_cache.refresh(sum(due))

@@ -139,6 +139,24 @@ def test_a_gpu_without_memory_for_its_driver_or_libraries_is_out_of_memory(messa
     assert "memory ran out with batch_size=32" in "".join(caught.value.__notes__)
 
 
+def test_a_validation_that_runs_out_of_memory_names_its_own_batch_size():
+    def run_out(layer, x):
+        if x.shape[0] == 16:
+            raise torch.OutOfMemoryError("out of memory")
+        return x
+
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        model_with(run_out).fit(
+            *data(), batch_size=4, validation_data=data(), validation_batch_size=16, verbose=0
+        )
+
+    told = [note for note in caught.value.__notes__ if "memory" in note]
+    assert told == [
+        "validation: memory ran out with validation_batch_size=16; validation_batch_size=8 "
+        "should fit."
+    ]
+
+
 def test_the_cpu_running_out_of_memory_is_told_apart_from_other_errors():
     def allocate(layer, x):
         return torch.empty(2**50) if x.shape[0] == 16 else x
