@@ -7,13 +7,16 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _NEVER = -1
 
 _KEPT = 64 << 20  # bytes of freed memory that stay between runs
-_LARGEST = 32 << 20  # blocks up to here are cut from kept memory; glibc allows no more
+_CUT = 32 << 20  # blocks up to here are cut from kept memory; older glibcs allow no more
+_CUT_IN_RUNS = 1 << 30
+_LONG = 30.0  # seconds, beside which it is little to give memory back
 
 _runs = 0
 
@@ -37,7 +40,7 @@ def keep_freed_memory() -> Callable[[int, int], object] | None:
         ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018 (others have a mallopt of their own)
     except (AttributeError, OSError, TypeError):
         return None
-    set_option(_MMAP_THRESHOLD, _LARGEST)
+    set_option(_MMAP_THRESHOLD, _CUT)
     set_option(_TRIM_THRESHOLD, _KEPT)
     return set_option
 
@@ -48,9 +51,7 @@ def all_freed_memory_kept() -> Iterator[None]:
 
     A step of ResNet-50 may free more than 64 MiB. Whether that lies at the end of the heap, where
     glibc gives back, is a matter of what was made before the model: the same training takes a
-    quarter longer in one script than in another. After the outermost run the end of the heap goes
-    back as before. What is free in its middle stays, as it does after any loop of torch: to return
-    it by `malloc_trim` costs as much as it saved, if another run follows.
+    quarter longer in one script than in another. A long run gives all of it back at its end.
     """
     global _runs
     set_option = keep_freed_memory()
@@ -60,9 +61,14 @@ def all_freed_memory_kept() -> Iterator[None]:
     _runs += 1
     if _runs == 1:
         set_option(_TRIM_THRESHOLD, _NEVER)
+        set_option(_MMAP_THRESHOLD, _CUT_IN_RUNS)
+    began = perf_counter()
     try:
         yield
     finally:
         _runs -= 1
         if not _runs:
             set_option(_TRIM_THRESHOLD, _KEPT)
+            set_option(_MMAP_THRESHOLD, _CUT)
+            if perf_counter() - began > _LONG:
+                ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(_KEPT))

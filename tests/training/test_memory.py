@@ -48,7 +48,7 @@ def held():
 
 class Large(torch.nn.Module):
     def forward(self, x):
-        pieces = [torch.ones(1 << 20) for _ in range(64)]  # 256 MiB, in blocks that are kept
+        pieces = [torch.ones(1 << 20) for _ in range(48)] + [torch.ones(1 << 24)]  # 256 MiB
         seen.append(held())
         return x * pieces[0][0]
 
@@ -63,22 +63,22 @@ class Watch(kerasish.callbacks.Callback):
         seen.append(held())  # the pieces are freed
 
 model.fit(x, y, batch_size=2, verbose=0, callbacks=[Watch()])
-more = [torch.ones(1 << 20) for _ in range(160)]
-most = held()
-del more
-print(before, min(seen[2:]), most - held())
+short = held()
+kerasish.training.memory._LONG = 0.0
+model.fit(x, y, batch_size=2, verbose=0)
+print(before, min(seen[2:]), short, held())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
-def test_a_run_keeps_all_that_its_steps_free_and_what_comes_later_goes_back():
+def test_a_run_keeps_all_that_its_steps_free_and_a_long_one_gives_it_back():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     done = subprocess.run(
         [sys.executable, "-c", RUN], env=environment, capture_output=True, text=True, check=True
     )
-    before, least, returned = map(int, done.stdout.split())
+    before, least, short, long = map(int, done.stdout.split())
     assert least > before + 240
-    assert returned > 200
+    assert short - long > 120
 
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
