@@ -330,8 +330,13 @@ class Layer(WeightHolder):
             if any(getattr(leaf, "dtype", None) in halves for leaf in symbolic_leaves(args)):
                 self._expect_half()
         outputs = record(self, args, kwargs)
-        node = next(iter(symbolic_leaves(outputs))).node
-        self._nodes.append(node)
+        first = next(iter(symbolic_leaves(outputs)), None)
+        if first is None:
+            raise ValueError(
+                f'{type(self).__name__} "{self.name}" returned {describe(outputs)}, which holds no '
+                "tensor. Does its call() end with `return`?"
+            )
+        self._nodes.append(first.node)
         if has_mask or self.makes_mask:
             self._attach_mask(args, mask, outputs)
         return outputs

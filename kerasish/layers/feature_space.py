@@ -87,8 +87,11 @@ class FeatureSpace(FeatureKinds, DataLayer):  # type: ignore[override]
         self.num_discretization_bins = num_discretization_bins
         self.features = {key: self._as_feature(key, value) for key, value in features.items()}
         self.crosses = [self._as_cross(cross) for cross in crosses or ()]
-        self.preprocessors = {key: value.preprocessor for key, value in self.features.items()}
-        self.crossers = {c.name: HashedCrossing(c.crossing_dim) for c in self.crosses}
+        # Past the attribute rules: torch is to find these layers once, under `_layers`.
+        self.__dict__["preprocessors"] = {
+            key: value.preprocessor for key, value in self.features.items()
+        }
+        self.__dict__["crossers"] = {c.name: HashedCrossing(c.crossing_dim) for c in self.crosses}
         self._layers = nn.ModuleList([*self.preprocessors.values(), *self.crossers.values()])
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._is_adapted = not self._to_adapt()

@@ -27,6 +27,19 @@ class _AddedLosses:
 added_losses = _AddedLosses()
 
 
+def _holds_modules(value: dict) -> bool:
+    """Whether a dict has modules under names that torch can find them by."""
+    names = dir(nn.ModuleDict)
+    return bool(value) and all(
+        isinstance(key, str)
+        and key
+        and "." not in key
+        and key not in names
+        and isinstance(module, nn.Module)
+        for key, module in value.items()
+    )
+
+
 class WeightHolder(nn.Module):
     """The half of a layer that owns weights; `Layer` adds building and calling."""
 
@@ -140,6 +153,9 @@ class WeightHolder(nn.Module):
             # Keras tracks layers kept in a plain list; torch wants a ModuleList.
             modules: Any = value
             value = nn.ModuleList(modules) if name[0] != "_" else value
+        elif type(value) is dict and name[0] != "_" and _holds_modules(value):
+            named: Any = value  # likewise
+            value = nn.ModuleDict(named)
         super().__setattr__(name, value)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:

@@ -394,3 +394,28 @@ def test_a_mask_that_a_layer_makes_by_itself_reaches_the_next_layer(of):
     model = Model(tokens, layers.LSTM(2)(of()(tokens)))
 
     assert_close(model(torch.tensor([[1, 2, 0, 0]])), model(torch.tensor([[1, 2]])))
+
+
+def test_layers_in_a_dict_are_found_as_those_in_a_list_are():
+    class Heads(Model):
+        def __init__(self):
+            super().__init__()
+            self.heads = {"a": layers.Dense(2), "b": layers.Dense(3)}
+
+        def call(self, inputs):
+            return {name: head(inputs) for name, head in self.heads.items()}
+
+    model = Heads()
+    model(torch.ones(1, 4))
+
+    assert model.count_params() == 4 * 2 + 2 + 4 * 3 + 3
+    assert set(model.state_dict()) >= {"heads.a.linear.weight", "heads.b.linear.bias"}
+
+
+def test_a_call_without_a_return_is_named():
+    class Silent(layers.Layer):
+        def call(self, inputs):
+            2 * inputs
+
+    with pytest.raises(ValueError, match=r'Silent "quiet" returned None.*`return`'):
+        Silent(name="quiet")(Input((3,)))
