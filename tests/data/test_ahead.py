@@ -1,5 +1,6 @@
 """Items made ahead in a thread: the same ones, errors in their places, and an end."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -25,6 +26,13 @@ def waiting_for(condition):
 
 def threads():
     return [t for t in threading.enumerate() if t.name == "kerasish-ahead"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_others():
+    """Threads of iterators that other tests have forgotten end when these are collected."""
+    gc.collect()
+    assert waiting_for(lambda: not threads())
 
 
 @pytest.mark.parametrize("count", [1, 3])
