@@ -115,7 +115,9 @@ def serialize(obj: Any) -> Any:
     if isinstance(obj, tuple):
         return {"class_name": "__tuple__", "config": [serialize(item) for item in obj]}
     if isinstance(obj, Mapping):
-        if all(isinstance(key, str) for key in obj) and "class_name" not in obj:
+        # What a get_config() has written down by itself stays as it is.
+        is_written = obj.keys() >= {"class_name", "config"}
+        if all(isinstance(key, str) for key in obj) and (is_written or "class_name" not in obj):
             return {key: serialize(value) for key, value in obj.items()}
         return {
             "class_name": "__dict__",

@@ -721,3 +721,33 @@ def test_a_layer_that_takes_no_name_keeps_the_one_it_had(tmp_path):
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     assert again.state_dict().keys() == model.state_dict().keys()
     assert_close(again(torch.ones(2, 3)), model(torch.ones(2, 3)))
+
+
+class Around(layers.Layer):
+    """Writes the layer inside down by itself, as Keras's guide on saving does."""
+
+    def __init__(self, inner, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = inner
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+    def get_config(self):
+        inner = kerasish.saving.serialize_keras_object(self.inner)
+        return {**super().get_config(), "inner": inner}
+
+    @classmethod
+    def from_config(cls, config):
+        inner = kerasish.saving.deserialize_keras_object(config.pop("inner"))
+        return cls(inner, **config)
+
+
+def test_a_layer_that_was_written_down_by_hand_comes_back(tmp_path):
+    x = kerasish.Input((3,))
+    model = kerasish.Model(x, Around(layers.Dense(2, "tanh"))(x))
+    model.save(tmp_path / "model.kerasish")
+
+    again = kerasish.load_model(tmp_path / "model.kerasish", {"Around": Around})
+
+    assert_close(again(torch.ones(2, 3)), model(torch.ones(2, 3)))
