@@ -27,8 +27,10 @@ class _AddedLosses:
 added_losses = _AddedLosses()
 
 
-def _holds_modules(value: dict) -> bool:
-    """Whether a dict has modules under names that torch can find them by."""
+def _holds_modules(value: Any) -> bool:
+    """Whether this is a dict of modules, under names that torch can find them by."""
+    if type(value) is not dict:
+        return False
     names = dir(nn.ModuleDict)
     return bool(value) and all(
         isinstance(key, str)
@@ -153,9 +155,10 @@ class WeightHolder(nn.Module):
             # Keras tracks layers kept in a plain list; torch wants a ModuleList.
             modules: Any = value
             value = nn.ModuleList(modules) if name[0] != "_" else value
-        elif type(value) is dict and name[0] != "_" and _holds_modules(value):
+        elif name[0] != "_" and _holds_modules(value):
             named: Any = value  # likewise
-            value = nn.ModuleDict(named)
+            super().__setattr__(name, nn.ModuleDict(named))
+            return
         super().__setattr__(name, value)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
