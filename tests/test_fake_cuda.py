@@ -283,7 +283,7 @@ def waits_of(mode, model, x, y, weight=None, class_weight=None, **compiled):
         {"clip_norm": 1.0},
         {"precision": "bfloat16-mixed"},
         {"lr_multipliers": {"*0*": 0.1}},
-        {"weighted_metrics": ["mse"], "weight": torch.rand(8)},
+        {"weighted_metrics": ["mse"], "weight": torch.arange(8.0)},
     ],
     ids=str,
 )
