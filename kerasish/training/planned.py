@@ -32,8 +32,9 @@ class Planned(Compiled):
         try:
             fit_inputs(model, feed)
             build(probing, feed)
+            lookups = None
             if training and not self._trains_itself:
-                preflight.check_first_lookups(probing, feed)
+                lookups = preflight.check_first_lookups(probing, feed)
             y_pred, y = preflight.probe(probing, feed, graph=training)
         except Exception as error:
             if training and self._trains_itself:
@@ -47,7 +48,7 @@ class Planned(Compiled):
         plan = StepPlan(model, recipe, objective, device)
         if training and not self._trains_itself:
             tables = class_tables(objective, class_weight)
-            preflight.check_before_training(plan, feed, y_pred, tables)
+            preflight.check_before_training(plan, feed, y_pred, tables, lookups)
         return plan, Tracker(objective, self._own_metrics())
 
     def _bind_optimizer(self) -> None:

@@ -11,36 +11,44 @@ from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Feed
 from kerasish.layers import Embedding
 from kerasish.training.plan import StepPlan
-from kerasish.training.preflight.probe import first_rows, run, unchanged
+from kerasish.training.preflight.probe import evaluated, first_rows, removed_after
 from kerasish.training.preflight.subject import Subject, some_rows, span
 
 _MOST_ROWS = 32
 
+Calls = list[tuple[nn.Module, Tensor]]
 
-def check_first_lookups(plan: StepPlan, feed: Feed) -> None:
+
+def check_first_lookups(plan: StepPlan, feed: Feed) -> Calls:
     """Look at what the first rows look up, before any of it reaches a kernel.
 
     A GPU that is asked for a row that a table has not is of no use for the rest of the process.
+
+    Returns:
+        Which tables were given which numbers.
 
     Raises:
         ValueError: If there is a number that an embedding does not know.
     """
     tables = _tables(plan.model)
-    if tables:
-        _calls(plan, feed, tables)
+    return _calls(plan, feed, tables) if tables else []
 
 
-def check_lookups(subject: Subject) -> None:
+def check_lookups(subject: Subject, calls: Calls) -> None:
     """Look at all numbers that go from the data straight into an embedding.
+
+    Args:
+        subject: What is checked.
+        calls: What `check_first_lookups` found.
 
     Raises:
         ValueError: If there is one that it does not know.
     """
-    tables = _tables(subject.plan.model)
-    if not tables:
+    if not calls:
         return
+    tables = _tables(subject.plan.model)
     first = [t.cpu() for t in leaves(_rows(subject.plan, subject.feed))]
-    for module, given in _calls(subject.plan, subject.feed, tables):
+    for module, given in calls:
         same = [i for i, x in enumerate(first) if _is_same(x, given.cpu())]
         if len(same) != 1:
             continue  # made by the model, or one of several inputs: nobody knows which
@@ -66,11 +74,9 @@ def _tables(model: nn.Module) -> dict[nn.Module, str]:
     return found
 
 
-def _calls(
-    plan: StepPlan, feed: Feed, tables: dict[nn.Module, str]
-) -> list[tuple[nn.Module, Tensor]]:
+def _calls(plan: StepPlan, feed: Feed, tables: dict[nn.Module, str]) -> Calls:
     """Run the first rows: which tables were given which numbers."""
-    calls: list[tuple[nn.Module, Tensor]] = []
+    calls: Calls = []
 
     def note(module: nn.Module, args: tuple) -> None:
         x: Any = args[0] if args else None
@@ -80,13 +86,8 @@ def _calls(
 
     handles = [module.register_forward_pre_hook(note) for module in tables]
     x = map_leaves(lambda t: t.to(plan.device), _rows(plan, feed))
-    try:
-        with unchanged(plan):
-            plan.model.eval()
-            run(plan, x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with removed_after(handles):
+        evaluated(plan, x)
     return calls
 
 

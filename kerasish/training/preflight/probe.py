@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Feed
@@ -38,9 +39,7 @@ def probe(plan: StepPlan, feed: Feed, *, graph: bool = False) -> tuple[Any, Any]
         Exception: What the model raises on such rows.
     """
     x, y, _ = first_rows(plan.model, feed)
-    with unchanged(plan):
-        plan.model.eval()
-        return run(plan, x, graph=graph), y
+    return evaluated(plan, x, graph=graph), y
 
 
 def first_rows(model: Any, feed: Feed, rows: int = ROWS) -> tuple[Any, Any, Any]:
@@ -57,6 +56,13 @@ def run(plan: StepPlan, x: Any, *, graph: bool = False) -> Any:
     x = plan.cast(x) if plan.views is None else plan.views.first(plan.cast(x))
     with torch.set_grad_enabled(graph), autocast(plan.recipe, plan.device):
         return plan.model.forward_with_masks(x)[0] if plan.has_masks else plan.model(x)
+
+
+def evaluated(plan: StepPlan, x: Any, *, graph: bool = False) -> Any:
+    """The outputs in evaluation mode; the model is left as it was."""
+    with unchanged(plan):
+        plan.model.eval()
+        return run(plan, x, graph=graph)
 
 
 @contextmanager
@@ -160,14 +166,8 @@ def first_nan(plan: StepPlan, feed: Feed) -> str | None:
         for path, module in plan.model.named_modules()
         if path
     ]
-    x, _, _ = first_rows(plan.model, feed)
-    try:
-        with unchanged(plan):
-            plan.model.eval()
-            run(plan, x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with removed_after(handles):
+        evaluated(plan, first_rows(plan.model, feed)[0])
     return found[0] if found else None
 
 
@@ -179,9 +179,15 @@ def watched_calls(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Te
     def note(module: nn.Module, args: tuple) -> None:
         calls.extend((module, t) for t in list(leaves(args))[:1] if isinstance(t, Tensor))
 
-    handles = [module.register_forward_pre_hook(note) for module in modules]
-    try:
+    with removed_after([module.register_forward_pre_hook(note) for module in modules]):
         yield calls
+
+
+@contextmanager
+def removed_after(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Hooks are there while it lasts."""
+    try:
+        yield
     finally:
         for handle in handles:
             handle.remove()
