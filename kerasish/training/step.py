@@ -64,8 +64,8 @@ def when_to_clear(parameters: Iterable[Tensor], device: torch.device) -> tuple[b
     """Whether a step drops the last gradients before its forward pass, or before its backward.
 
     After the update they stay, for callbacks to see. On the CPU, backward is the moment for small
-    ones: it takes this memory again at once, where memory freed with the batch goes back to the
-    system and costs page faults at every step. That of large ones is of more use to activations,
+    ones: it takes this memory again at once, where an allocator that `memory` cannot set gives
+    back what is freed with the batch, at the cost of page faults. That of large ones is of more use to activations,
     as is all on an accelerator, where memory is scarce and torch keeps it.
     """
     is_small = sum(parameter.nbytes for parameter in parameters) <= _SMALL_GRADIENTS
