@@ -65,8 +65,8 @@ def when_to_clear(parameters: Iterable[Tensor], device: torch.device) -> tuple[b
 
     After the update they stay, for callbacks to see. On the CPU, backward is the moment for small
     ones: it takes this memory again at once, where an allocator that `memory` cannot set gives
-    back what is freed with the batch, at the cost of page faults. That of large ones is of more use to activations,
-    as is all on an accelerator, where memory is scarce and torch keeps it.
+    back what is freed with the batch, at the cost of page faults. That of large ones is of more
+    use to activations, as is all on an accelerator, where memory is scarce and torch keeps it.
     """
     is_small = sum(parameter.nbytes for parameter in parameters) <= _SMALL_GRADIENTS
     is_late = is_small and device.type == "cpu"
