@@ -8,13 +8,14 @@ and relations between sizes (`x.reshape(x.size(0), -1)`, a skip connection) hold
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import _VF, Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-from torch.utils._pytree import tree_map
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 RUNS = 2
 
@@ -74,10 +75,12 @@ def run_without_data(
             with watch(), shorten():
                 return _run(target, *tree_map(_to_meta, (args, kwargs)))
         except Exception as first:
-            # Code that makes its own CPU tensors cannot mix them with meta ones. Fake tensors can
-            # ("cpu" in name, without data), at fifty times the cost.
+            # Code that makes its own CPU tensors cannot mix them with meta ones.
             if "meta" not in str(first) and not isinstance(first, NotImplementedError):
                 raise
+            with suppress(Exception), watch(), _Mixing():
+                return tree_map(_to_meta, _run(target, *tree_map(_to_meta, (args, kwargs))))
+            # Or it moves tensors to the CPU. Fake tensors can ("cpu" in name, without data).
             with FakeTensorMode(allow_non_fake_inputs=True), watch():
                 args, kwargs = tree_map(_to_fake, (args, kwargs))
                 try:
@@ -109,6 +112,24 @@ def _run(target: Callable, args: tuple, kwargs: dict, move: Callable | None = No
     move = move or _to_meta
     state = {k: move(v) for k, v in (*target.named_parameters(), *target.named_buffers())}
     return torch.func.functional_call(target, state, args, kwargs)
+
+
+class _Mixing(TorchDispatchMode):
+    """While active, calls with a tensor without data among their arguments are made without data.
+
+    What code makes by itself, such as positions or the sizes to repeat by, keeps its numbers, which
+    it may read. Large tensors, such as masks of all pairs of steps, lose theirs.
+    """
+
+    _LARGE = 1 << 16
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = (args, kwargs or {})
+        tensors = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
+        if any(tensor.is_meta or tensor.numel() > self._LARGE for tensor in tensors):
+            args, kwargs = tree_map(_to_meta, given)
+            return func(*args, **kwargs)
+        return func(*given[0], **given[1])
 
 
 _KERNELS = ("lstm", "gru", "rnn_tanh", "rnn_relu")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kerasish import Input, layers
+from kerasish import Input, Model, layers, ops
 from kerasish.graph.abstract import run_without_data
 
 
@@ -37,3 +37,45 @@ def test_numbers_pass_through_the_short_ways():
     y = run_without_data(lambda _: nn.BatchNorm1d(3)(x), (torch.empty(1),), {})
 
     torch.testing.assert_close(y, nn.BatchNorm1d(3)(x))
+
+
+class CausalAttention(layers.Layer):
+    """Makes its mask as scripts do that give the sizes to repeat by as a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = layers.MultiHeadAttention(num_heads=2, key_dim=4)
+
+    def call(self, x):
+        batch_size, steps = ops.shape(x)[0], ops.shape(x)[1]
+        mask = ops.cast(ops.arange(steps)[:, None] >= ops.arange(steps), "int32")
+        one = ops.convert_to_tensor([1, 1])
+        times = ops.concatenate([ops.expand_dims(batch_size, -1), one], axis=0)
+        mask = ops.tile(ops.reshape(mask, (1, steps, steps)), times)
+        return self.attention(x, x, attention_mask=mask)
+
+
+def test_numbers_that_a_layer_makes_itself_may_be_read_while_shapes_are_told():
+    inputs = Input((None, 8))
+    layer = CausalAttention()
+
+    model = Model(inputs, layer(inputs))
+
+    x = torch.randn(3, 5, 8)
+    expected = layer.attention(x, x, use_causal_mask=True)
+    torch.testing.assert_close(model(x), expected)
+    assert model.output_shape == (None, None, 8)
+
+
+def test_large_tensors_that_meet_no_data_lose_their_numbers():
+    sizes = []
+
+    def call(x):
+        pairs = torch.ones(300, 1) + torch.ones(1, 300)
+        sizes.append((pairs * 1).is_meta)
+        return x + pairs
+
+    y = run_without_data(call, (torch.empty(1, 1),), {})
+
+    assert y.shape == (300, 300)
+    assert sizes == [False, True]  # first as it stands, then without the numbers
