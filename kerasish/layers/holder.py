@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from kerasish import constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
 from kerasish.layers.weights import KerasWeight
+from kerasish.random import SeedGenerator
 from kerasish.variables import Variable, with_words
 
 
@@ -51,6 +52,7 @@ class WeightHolder(nn.Module):
     _trainable: bool
     _added: dict[str, dict]
     _losses: list[Tensor]
+    draws_by_sample = False  # whether random numbers follow from which samples a batch holds
     _is_looking = False  # whether an attribute is being looked for among the weights
 
     def add_weight(
@@ -289,6 +291,16 @@ class WeightHolder(nn.Module):
         """Forget what `add_loss` added, here and in all layers inside."""
         for layer in (self, *self.sublayers()):
             layer._losses.clear()
+
+    def _replicate_for_data_parallel(self) -> Self:
+        """A copy for another GPU, which adds losses and draws random numbers of its own."""
+        copy = super()._replicate_for_data_parallel()
+        copy._losses = []
+        if self.training and not self.draws_by_sample:
+            for name, value in vars(self).items():
+                if isinstance(value, SeedGenerator):
+                    copy.__dict__[name] = SeedGenerator(value.next())
+        return copy
 
     # Freezing and modes
 

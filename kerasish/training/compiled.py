@@ -110,6 +110,12 @@ class Compiled(BatchMethods):
                 "compile: jit_compile has no effect with debug_nans, which looks at each layer.",
                 stacklevel=2,
             )
+        if data_parallel == "dp" and jit_compile is True:
+            warnings.warn(
+                'compile: jit_compile has no effect where data_parallel="dp" computes on several '
+                "GPUs, with copies of the model that are made anew for each batch.",
+                stacklevel=2,
+            )
         if not auto_scale_loss and precision == "float16-mixed":
             warnings.warn(
                 'compile: auto_scale_loss=False has no effect: precision="float16-mixed" always '

@@ -4,7 +4,7 @@
 each batch, gradients are averaged, and sums of metrics are added up, so that all processes hold the
 same weights and report the same numbers.
 
-"dp": one process, whose model runs on all GPUs at once.
+"dp": one process, whose model runs on all GPUs at once (`replicas`).
 """
 
 from __future__ import annotations
@@ -141,24 +141,18 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
         gradient.copy_(piece.view_as(gradient))
 
 
-class Forward(nn.Module):
-    """A function of a model's batch as a module of its own, for torch's wrappers."""
+class _Forward(nn.Module):
+    """A function of a batch as a module that holds a model, for torch's wrapper."""
 
-    def __init__(self, model: nn.Module, function: Callable[[nn.Module, Any], Any]) -> None:
+    def __init__(self, model: nn.Module, function: Callable[[Any], Any]) -> None:
         super().__init__()
         self.model, self.function = model, function
 
     def forward(self, x: Any) -> Any:
-        """Call the function on the model: in a replica, on the replica's."""
-        return self.function(self.model, x)
+        """Call the function."""
+        return self.function(x)
 
 
 def averaging(model: nn.Module, function: Callable[[Any], Any]) -> nn.Module:
     """The function, such that backward passes through it average gradients as they come."""
-    forward = Forward(model, lambda _, x: function(x))
-    return nn.parallel.DistributedDataParallel(forward)
-
-
-def on_all_gpus(model: nn.Module, function: Callable[[nn.Module, Any], Any]) -> nn.Module:
-    """The function of a model and a batch, computed in parts on all GPUs."""
-    return nn.DataParallel(Forward(model, function))
+    return nn.parallel.DistributedDataParallel(_Forward(model, function))

@@ -13,6 +13,7 @@ from kerasish.training import parallel
 from kerasish.training.objective import Objective
 from kerasish.training.placement import autocast, input_caster
 from kerasish.training.recipe import Recipe
+from kerasish.training.replicas import OnAllGpus
 from kerasish.tta.bound import views_of
 
 
@@ -47,7 +48,7 @@ class StepPlan:
         self._on_all_gpus: Any = None
         self._shortest: Callable[[Any], Any] | None = None
         if recipe.data_parallel == "dp" and parallel.has_gpus(device):
-            self._on_all_gpus = parallel.on_all_gpus(model, self._call)
+            self._on_all_gpus = OnAllGpus(model, self._call_copy, device)
         is_graph = hasattr(model, "_input_dtypes")  # which casts its inputs itself
         first = next(model.parameters(), None)
         widens = first is None or first.dtype == torch.float32
@@ -104,6 +105,11 @@ class StepPlan:
         if self.has_masks:
             return model.forward_with_masks(x)
         return (self._shortest or model.compiled_forward)(x), None
+
+    def _call_copy(self, copy: Any, x: Any) -> tuple[Any, Any]:
+        # A thread knows nothing of the autocast around it, and a compiled call is the model's own.
+        with autocast(self.recipe, self.device):
+            return copy.forward_with_masks(x) if self.has_masks else (copy(x), None)
 
     def training_forward(self) -> Callable[[Any], tuple[Any, Any]]:
         """What a training step calls as `run_model`; several processes average gradients by it."""

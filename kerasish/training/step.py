@@ -16,8 +16,6 @@ from kerasish.training.tracker import Kept
 
 Step = Callable[[Any, Any, Any], Kept]
 
-_SMALL_GRADIENTS = 8 << 20  # bytes
-
 
 def make_train_step(plan: StepPlan) -> Step:
     """The function that trains on one batch: `step(x, y, sample_weight)`."""
@@ -37,19 +35,16 @@ def plain_train_step(plan: StepPlan) -> Step:
     update, gathers = optimizer.update, optimizer.gathers
     parameters = [p for p in model.parameters() if p.requires_grad]
     backward = backward_on(plan.device)
-    early, late = (False, False) if gathers else when_to_clear(parameters, plan.device)
 
     def step(x: Any, y: Any, weight: Any) -> Kept:
         if added_losses.any:
             model.clear_losses()
-        if early:
+        if not gathers:  # they stayed for callbacks to see; the activations may have their memory
             clear(parameters)
         y_pred = forward(x)
         loss = loss_of(y, y_pred) if weight is None else loss_of(y, y_pred, weight)
         if added_losses.any:
             loss = loss + plan.extra_loss()
-        if late:
-            clear(parameters)
         backward(loss)
         update(gathers)
         return loss.detach(), detached(y_pred), y, weight, None
@@ -58,19 +53,6 @@ def plain_train_step(plan: StepPlan) -> Step:
     if not gathers:
         step.finish = lambda: clear(parameters)  # type: ignore[attr-defined]
     return step
-
-
-def when_to_clear(parameters: Iterable[Tensor], device: torch.device) -> tuple[bool, bool]:
-    """Whether a step drops the last gradients before its forward pass, or before its backward.
-
-    After the update they stay, for callbacks to see. On the CPU, backward is the moment for small
-    ones: it takes this memory again at once, where an allocator that `memory` cannot set gives
-    back what is freed with the batch, at the cost of page faults. That of large ones is of more
-    use to activations, as is all on an accelerator, where memory is scarce and torch keeps it.
-    """
-    is_small = sum(parameter.nbytes for parameter in parameters) <= _SMALL_GRADIENTS
-    is_late = is_small and device.type == "cpu"
-    return not is_late, is_late
 
 
 def clear(parameters: Iterable[Tensor]) -> None:
@@ -114,7 +96,6 @@ class FullTrainStep:
         self.optimizer = recipe.optimizer
         self.leaves_gradients = leaves_gradients and not self.optimizer.gathers
         self.parameters = [p for p in plan.model.parameters() if p.requires_grad]
-        self.early, self.late = when_to_clear(self.parameters, plan.device)
         self.scaler = plan.scaler
         self.pending = 0  # batches whose gradients wait for the update
         self.pending_rows: float = 0
@@ -142,14 +123,11 @@ class FullTrainStep:
         plan = self.plan
         if added_losses.any:
             plan.model.clear_losses()
-        is_over = self.leaves_gradients and not self.pending
-        if is_over and self.early:
+        if self.leaves_gradients and not self.pending:
             clear(self.parameters)
         y_pred, mask = self.forward(x)
         loss = plan.loss_of(x, y, y_pred, weight, mask)
         own, mean = plan.rows_of(y_pred)
-        if is_over and self.late:
-            clear(self.parameters)
         self.backward(loss, own, mean)
         self.pending += 1
         if self.pending == plan.recipe.accumulate_steps:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import kerasish as ks
-from kerasish.training.step import when_to_clear
 
 
 def _model(**settings: object) -> ks.Model:
@@ -79,9 +78,25 @@ def test_a_copy_of_a_run_holds_only_gradients_that_wait(settings: dict, tmp_path
     assert len(names) == (4 if settings.get("accumulate_steps") else 0)
 
 
-def test_activations_may_have_the_memory_of_old_gradients_where_it_matters() -> None:
-    small, large = [torch.empty(10)], [torch.empty(4 << 20)]
-    before_forward, before_backward = (True, False), (False, True)
-    assert when_to_clear(small, torch.device("cpu")) == before_backward
-    assert when_to_clear(large, torch.device("cpu")) == before_forward
-    assert when_to_clear(small, torch.device("cuda")) == before_forward
+class _Gradients(ks.layers.Layer):
+    """Notes in a forward pass of training whether its kernel has a gradient yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.seen = ks.layers.Dense(3), []
+
+    def call(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.seen.append(any(p.grad is not None for p in self.dense.parameters()))
+        return self.dense(x)
+
+
+@pytest.mark.parametrize("settings", [{}, {"clip_norm": 1.0}], ids=str)
+def test_activations_have_the_memory_of_the_last_gradients(settings: dict) -> None:
+    x, _ = _data()
+    layer = _Gradients()
+    model = ks.Sequential([ks.layers.Input(x.shape[1:]), layer])
+    model.compile("sgd", "mse", **settings)
+    model.fit(x, x[:, :3], batch_size=8, verbose=0)
+    assert len(layer.seen) > 2
+    assert not any(layer.seen)

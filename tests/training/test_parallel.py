@@ -257,48 +257,6 @@ def test_a_shard_takes_a_row_to_take_part_in_the_last_batch():
     assert Shard(1, 2, fills=True).rows(5, 2, 1) == (0, 0.5)
 
 
-def replica_of(module, change):
-    """What DataParallel makes of a module for each GPU, with other weights."""
-    modules = list(module.modules())
-    copies = [m._replicate_for_data_parallel() for m in modules]
-    for original, copy in zip(modules, copies, strict=True):
-        for name, child in original._modules.items():
-            setattr(copy, name, copies[modules.index(child)])
-        for name, value in (*original._parameters.items(), *original._buffers.items()):
-            setattr(copy, name, None if value is None else change(value))
-    return copies[0]
-
-
-class Own(kerasish.Model):
-    def __init__(self):
-        super().__init__()
-        self.inner, self.outer = layers.Dense(2), layers.Dense(3)
-
-    def call(self, x):
-        return self.outer(self.inner(x))
-
-
-def branching():
-    x = layers.Input((4,))
-    return kerasish.Model(x, layers.Add()([layers.Dense(3)(x), layers.Dense(3)(x)]))
-
-
-@pytest.mark.parametrize(
-    "build",
-    [Own, branching, lambda: kerasish.Sequential([layers.Input((4,)), layers.Dense(3)])],
-    ids=["own", "branching", "sequential"],
-)
-def test_a_replica_of_a_model_computes_with_its_own_weights(build):
-    model, x = build(), torch.randn(5, 4)
-    forward = parallel.Forward(model, lambda model, x: model(x))
-    y = forward(x)
-
-    replica = replica_of(forward, lambda weight: weight.detach() * 0)
-
-    assert float(y.detach().abs().max()) > 0
-    assert float(replica(x).abs().max()) == 0
-
-
 def small_model(**options):
     model = kerasish.Sequential([layers.Input((3,)), layers.Dense(1)])
     model.compile("sgd", "mse", **options)
