@@ -1,6 +1,8 @@
 """Parts of a batch on all GPUs: two threads with copies of the model stand for two of them."""
 
+import importlib
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,11 @@ from torch import nn
 
 import kerasish
 from kerasish import layers
+from kerasish.data.arrays import map_leaves
 from kerasish.training import parallel
+from tests.parity.case import in_library
+
+TABLES = sorted(file.stem for file in Path(__file__).parents[1].glob("parity/cases_*.py"))
 
 
 def copies_of(module, number, change=torch.clone):
@@ -262,3 +268,24 @@ def test_masks_and_structures_come_together_again(two_devices):
 def test_a_compiled_call_and_copies_of_the_model_do_not_go_together():
     with pytest.warns(UserWarning, match="jit_compile has no effect where data_parallel"):
         plain().compile("sgd", "mse", jit_compile=True, data_parallel="dp")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_copy_of_any_layer_computes_with_its_own_weights(table):
+    kerasish.config.set_image_data_format("channels_last")
+    seen = set()
+    for case in importlib.import_module(f"tests.parity.{table}").CASES:
+        if case.name in seen:
+            continue
+        seen.add(case.name)
+        layer = getattr(layers, case.name)(**in_library(case.arguments, layers))
+        args, kwargs = case.make_inputs()
+        y = map_leaves(torch.clone, layer(*args, training=False, **kwargs))
+
+        twin = copies_of(layer, 2)[1]
+        with torch.no_grad():
+            for tensor in (*layer.parameters(), *layer.buffers()):
+                tensor.zero_()
+
+        torch.testing.assert_close(twin(*args, training=False, **kwargs), y, msg=str(case))
+        twin(*args, training=True, **kwargs)
