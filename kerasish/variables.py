@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, Self
@@ -9,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 import torch.optim.optimizer as torch_optimizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from kerasish import initializers
 from kerasish.config import as_dtype, floatx
@@ -164,6 +165,62 @@ class Variable(Tensor):
         return f'Variable("{self._path}", {self.detach()!r})'
 
 
+class _Worded:
+    """The words of a variable for a tensor that a module made; pickles know nothing of them."""
+
+    detach: Callable[[], Tensor]
+    value, trainable = Variable.value, Variable.trainable
+    assign, assign_add, assign_sub = Variable.assign, Variable.assign_add, Variable.assign_sub
+    numpy, __array__ = Variable.numpy, Variable.__array__
+
+    @property
+    def name(self) -> str:
+        """The label, such as `"kernel"`."""
+        return self.__dict__.get("_label", "variable")
+
+    @property
+    def path(self) -> str:
+        """The label after the layer's name."""
+        return self.__dict__.get("_path", self.name)
+
+
+class Weight(_Worded, nn.Parameter):
+    """A parameter of a torch module with a variable's words: what `model.weights` lists.
+
+    It is the very parameter that the module holds, in torch's layout.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return nn.Parameter(self.detach(), self.requires_grad).__reduce_ex__(protocol)
+
+
+class State(_Worded, Tensor):
+    """A buffer of a torch module with a variable's words, as `Weight` is a parameter."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self.detach(), memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.detach().__reduce_ex__(protocol)
+
+
+_worded = {nn.Parameter: Weight, Tensor: State}
+
+
+def is_wordless(tensor: Tensor) -> bool:
+    """Whether this is torch's own kind of parameter or buffer, in a call that nobody traces."""
+    return type(tensor) in _worded and not torch.compiler.is_dynamo_compiling()
+
+
+def give_words(tensor: Tensor, name: str, path: str) -> None:
+    """Let a module's parameter or buffer, the same object as before, take a variable's words."""
+    if is_wordless(tensor):
+        tensor.__class__ = _worded[type(tensor)]
+        vars(tensor).update(_label=name, _path=path)
+
+
 def with_words(buffer: Any) -> Any:
     """A buffer that can be assigned to: a variable, or what stands in for one in a traced call."""
     # The compiler knows what its tensors stand for.
@@ -182,9 +239,9 @@ def _again(cls: Any, tensor: Tensor, name: str, path: str, trainable: bool, para
 
 
 # torch picks its fast optimizer kernels for tensor classes on this list only. Operations treat
-# variables as they do parameters, so that one weight of this class need not slow all others.
+# these as they do parameters, so that one weight of such a class need not slow all others.
 _fast_types: list[type] = getattr(torch_optimizer, "_foreach_supported_types", [])
-_fast_types.append(Variable)
+_fast_types += [Variable, Weight]
 
 
 def _first_values(initializer: Any, shape: Sequence[int] | None, dtype: Any) -> Tensor:

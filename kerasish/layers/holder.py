@@ -15,7 +15,7 @@ from kerasish import constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
 from kerasish.layers.weights import KerasWeight
 from kerasish.random import SeedGenerator
-from kerasish.variables import Variable, with_words
+from kerasish.variables import Variable, give_words, is_wordless, with_words
 
 
 class _AddedLosses:
@@ -215,24 +215,34 @@ class WeightHolder(nn.Module):
 
     @property
     def weights(self) -> list[Tensor]:
-        """Parameters and buffers in Keras's order, in torch's layout."""
-        return _tensors_of(self.keras_weights())
+        """Parameters and buffers in Keras's order, in torch's layout, with a `Variable`'s words."""
+        return self._worded(self.keras_weights())
 
     variables = weights
 
     @property
     def trainable_weights(self) -> list[Tensor]:
         """The parameters that training changes."""
-        return _tensors_of(weight for weight in self.keras_weights() if weight.trainable)
+        return self._worded(weight for weight in self.keras_weights() if weight.trainable)
 
     trainable_variables = trainable_weights
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
         """Frozen parameters and buffers."""
-        return _tensors_of(weight for weight in self.keras_weights() if not weight.trainable)
+        return self._worded(weight for weight in self.keras_weights() if not weight.trainable)
 
     non_trainable_variables = non_trainable_weights
+
+    def _worded(self, weights: Iterable[KerasWeight]) -> list[Tensor]:
+        """The tensors behind weights, each with a name and a path from now on."""
+        tensors = tensors_of(weights)
+        if any(is_wordless(tensor) for tensor in tensors):
+            for layer in (self, *self.sublayers()):
+                for weight in layer.own_weights():
+                    for tensor in weight.tensors:
+                        give_words(tensor, weight.name, f"{layer.name}/{weight.name}")
+        return tensors
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
@@ -351,7 +361,7 @@ class WeightHolder(nn.Module):
     dtype = variable_dtype
 
 
-def _tensors_of(weights: Iterable[KerasWeight]) -> list[Tensor]:
+def tensors_of(weights: Iterable[KerasWeight]) -> list[Tensor]:
     """The tensors behind weights: one each, or two where Keras stacks them in one array."""
     return [tensor for weight in weights for tensor in weight.tensors]
 

@@ -16,7 +16,7 @@ from kerasish.graph.symbolic import Node, Symbolic, SymbolicNumber, SymbolicTens
 from kerasish.layers.base import Layer
 from kerasish.layers.core import InputLayer
 from kerasish.layers.foreign import TorchModule
-from kerasish.layers.holder import nearest_layers
+from kerasish.layers.holder import nearest_layers, tensors_of
 
 Shape = tuple[int | None, ...]
 
@@ -134,10 +134,11 @@ def weights_of(module: nn.Module) -> list[Tensor] | None:
     if any(isinstance(m, Layer) and not m.built and not is_model(m) for m in module.modules()):
         return None
     if isinstance(module, Layer):
-        tensors = module.weights
+        tensors = tensors_of(module.keras_weights())
     else:
         tensors = [*module.parameters(), *module.buffers()]
-        tensors += [w for layer in nearest_layers(module) for w in layer.weights]
+        for layer in nearest_layers(module):
+            tensors += tensors_of(layer.keras_weights())
     tensors = list({id(tensor): tensor for tensor in tensors}.values())
     # A model of own code may hold nothing but ready weights, and then needs no build.
     waits = is_model(module) and not module.built and not tensors

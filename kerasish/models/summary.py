@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kerasish.layers.holder import nearest_layers
+from kerasish.layers.holder import nearest_layers, tensors_of
 from kerasish.models.rows import Row, has_graph, is_linear, rows_of, select, weights_of
 
 # A cell is a list of pieces; a narrow column puts them on lines of their own.
@@ -205,7 +205,8 @@ def _totals(model: Any) -> list[str]:
     weights = weights_of(model)
     if weights is None:
         made = [m for m in nearest_layers(model) if weights_of(m) is not None]
-        weights = list({id(w): w for layer in made for w in layer.weights}.values())
+        weights = [t for layer in made for t in tensors_of(layer.keras_weights())]
+        weights = list({id(weight): weight for weight in weights}.values())
     is_trained = [isinstance(weight, nn.Parameter) and weight.requires_grad for weight in weights]
     trained = [weight for weight, yes in zip(weights, is_trained, strict=True) if yes]
     frozen = [weight for weight, yes in zip(weights, is_trained, strict=True) if not yes]

@@ -15,7 +15,7 @@ import torch
 import torch.optim.optimizer as torch_optimizer
 from torch import Tensor
 
-from kerasish.variables import Variable
+from kerasish.variables import Variable, Weight
 
 # Its stubs hide the foreach and fused kernels, which torch.optim itself is made of.
 kernels: Any = torch
@@ -31,7 +31,7 @@ FUSED_DEVICES = ("cpu", "cuda")
 def can_fuse(parameters: list[Tensor]) -> bool:
     """Whether torch's fused kernels take these: ordinary float tensors on CPU or CUDA."""
     return all(
-        type(p) in (Tensor, torch.nn.Parameter, Variable)
+        type(p) in (Tensor, torch.nn.Parameter, Variable, Weight)
         and p.is_floating_point()
         and p.device.type in FUSED_DEVICES
         and torch.empty_like(p, device="meta").stride() == p.stride()  # it leaves no gaps in memory
