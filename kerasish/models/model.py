@@ -22,6 +22,8 @@ from kerasish.training.trainer import Trainer
 # Which class a bare `Model(...)` makes, by its first argument; filled by the classes themselves.
 _forms: list[tuple[Callable[[Any], bool], type]] = []
 
+_SHAPES = (tuple, list, dict)  # of one tensor, or of a structure of them
+
 
 def model_form(accepts: Callable[[Any], bool]) -> Callable[[type], type]:
     """Decorator: `Model(first, ...)` makes this class when `accepts(first)`."""
@@ -119,6 +121,13 @@ class Model(Trainer, Layer):
             with torch.device(device):
                 self.trial_run(args, kwargs)
         self._note_shapes(args)
+
+    def _build_for_shapes(self, shapes: tuple, named_shapes: dict) -> None:
+        values = (*shapes, *named_shapes.values())
+        if type(self).build is Model.build and sum(isinstance(v, _SHAPES) for v in values) > 1:
+            self._finish_build()  # its layers are built by the call on all of these that follows
+        else:
+            super()._build_for_shapes(shapes, named_shapes)
 
     def _note_shapes(self, args: tuple) -> None:
         """Remember what the model was first called on: a file or a summary calls it so again."""
@@ -356,6 +365,41 @@ class Model(Trainer, Layer):
 
         data = x, y, batch_size, epochs, validation_split, validation_data
         write_script(self, path, *data, shuffle, seed)
+
+    def export(
+        self,
+        filepath: str | Path,
+        format: str | None = None,
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write what the model computes to a file that runs without the code it was made by.
+
+        `"torch"` is a program of `torch.export`: `torch.export.load(path).module()` runs it in a
+        process that has torch and nothing else. `"onnx"` takes the packages onnx and onnxscript to
+        write. Batches may have any number of rows, and axes of unknown size any size where torch
+        can keep them open; a dict or list of inputs stays one in a program, and becomes inputs by
+        name in ONNX. The program computes as in `predict`, on the device that the model is on.
+
+        Args:
+            filepath: Where to write; `.pt2` and `.onnx` are usual.
+            format: `"torch"` or `"onnx"`; by default what the file's ending says, else `"torch"`.
+            verbose: Whether to print a line about what was written.
+            input_signature: For other inputs than the model declares: a list of
+                `InputSpec(shape, dtype)`, `None` for sizes that stay open. With the dtype
+                `"uint8"`, a model with `preprocessing` takes raw images.
+            **kwargs: Given to `torch.export.export` or `torch.onnx.export`, such as
+                `opset_version`.
+
+        Raises:
+            ValueError: If the format is another one, or the network cannot be written so; the
+                message says what to do. An old file stays as it was.
+            ImportError: If a package for `"onnx"` is missing.
+        """
+        from kerasish.models.export import export_model  # only who leaves needs it
+
+        export_model(self, filepath, format, verbose, input_signature, **kwargs)
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""

@@ -412,6 +412,24 @@ def test_layers_in_a_dict_are_found_as_those_in_a_list_are():
     assert set(model.state_dict()) >= {"heads.a.linear.weight", "heads.b.linear.bias"}
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_model_of_own_code_may_take_two_tensors(by_name):
+    class Scaled(Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, inputs, factors):
+            return self.dense(inputs) * factors.sum(1, keepdim=True)
+
+    model, x, factors = Scaled(), torch.randn(3, 4), torch.ones(3, 5)
+
+    y = model(x, factors=factors) if by_name else model(x, factors)
+
+    weight, bias = model.dense.linear.weight, model.dense.linear.bias
+    assert_close(y, 5 * torch.nn.functional.linear(x, weight, bias))
+
+
 def test_a_call_without_a_return_is_named():
     class Silent(layers.Layer):
         def call(self, inputs):

@@ -80,7 +80,10 @@ class SequenceLayer(OverTime, Recurrence):
             x = random.dropout(x, self.dropout, (None, 1, None), self.seeds)
         x, mask = self._in_order(x, mask)
         states = as_states(initial_state, x) if initial_state is not None else self.carried(x)
-        if self._kernel and not (self.training and self.recurrent_dropout):
+        dropping = self.training and self.recurrent_dropout
+        # Lengths that differ from row to row are values, which no exported program may hold.
+        packing = torch.compiler.is_exporting() and self._packs(mask)
+        if self._kernel and not dropping and not packing:
             outputs, output, states = self._run_kernel(x, states, mask)
         else:
             outputs, output, states = self._run_steps(x, states, mask)
@@ -115,8 +118,7 @@ class SequenceLayer(OverTime, Recurrence):
             return outputs, after[0], after
         x = counted_first(x, mask)
         first = 0.0 if states is None else states[0]
-        wants_states = self.return_state or self.stateful
-        if self.num_states == 2 and wants_states and not x.is_meta:
+        if self._packs(mask) and not x.is_meta:
             raw, after = self._run_packed(x, before, states, mask)
         else:
             raw, last = self.core(x, before)
@@ -128,6 +130,10 @@ class SequenceLayer(OverTime, Recurrence):
         else:
             output = last_counted(raw, mask, 0.0)
         return outputs, output, after
+
+    def _packs(self, mask: Tensor | None) -> bool:
+        """Whether the cell state is wanted, which torch's kernel gives for the last step only."""
+        return mask is not None and self.num_states == 2 and (self.return_state or self.stateful)
 
     def _run_packed(self, x: Tensor, before: Any, states: Any, mask: Tensor) -> tuple:
         """Run with lengths, the only way to torch's cell state at the last step that counts."""

@@ -87,6 +87,11 @@ def counted_first(x: Tensor, mask: Tensor) -> Tensor:
     A state that passes a masked step unchanged is a state that never saw it: so a kernel without
     masks may run over the steps that count, then over the others, whose results are dropped.
     """
+    if torch.compiler.is_exporting():
+        # No two keys are alike, so that any sort keeps the order: ONNX knows no stable one.
+        number = torch.ones_like(mask, dtype=torch.int64).cumsum(1)
+        keys = torch.where(mask, x.shape[1], 0) - number
+        return take_steps(x, torch.argsort(keys, dim=1, descending=True))
     return take_steps(x, torch.argsort(mask, dim=1, descending=True, stable=True))
 
 
