@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 def describe(value: Any) -> str:
@@ -52,3 +57,11 @@ def suggest(name: Any, known: Iterable[str], *, limit: int = 40) -> str:
 def count_of(number: int, noun: str) -> str:
     """A number with its noun in the right form: `1 row`, `2 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def users_level() -> int:
+    """How many frames lie between the caller, who warns, and the code that called kerasish."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -19,7 +19,7 @@ from kerasish.data.lookahead import Lookahead
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
 from kerasish.data.transfer import Transfer
-from kerasish.describe import describe
+from kerasish.describe import describe, users_level
 
 
 def rows_of_dataset(source: Any) -> Batch | None:
@@ -82,7 +82,6 @@ class StreamFeed(Feed):
 
     Raises:
         TypeError: If the source cannot be iterated.
-        ValueError: If a batch size is given for a source that makes its own batches.
     """
 
     def __init__(
@@ -108,10 +107,11 @@ class StreamFeed(Feed):
         self._asked = False  # whether somebody wants to know the rows of the next pass
         if isinstance(source, Dataset):
             source = self._loader(source, batch_size or 32, bool(shuffle), seed, shard)
-        elif batch_size is not None:
-            raise ValueError(
+        elif batch_size not in (None, getattr(source, "batch_size", None)):
+            warnings.warn(
                 f"`batch_size` has no effect on {describe(source)}, which makes its own batches. "
-                "Leave it out."
+                "Leave it out.",
+                stacklevel=users_level(),
             )
         if shard is not None and self._shard is None:
             _warn_unless_parted(source)

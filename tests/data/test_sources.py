@@ -198,9 +198,14 @@ def test_shuffling_follows_the_seed_whatever_the_source(source):
 
 
 @pytest.mark.parametrize("source", MAKE_BATCHES)
-def test_a_batch_size_for_what_makes_its_own_batches_is_an_error(source):
-    with pytest.raises(ValueError, match=r"`batch_size`.*its own batches"):
-        model_of().fit(BRING_ALL[source](X, Y), batch_size=4, verbose=0)
+def test_a_batch_size_for_what_makes_its_own_batches_is_ignored_with_a_warning(source):
+    expected = fitted(source)
+
+    with pytest.warns(UserWarning, match=r"`batch_size` has no effect.*own batches") as caught:
+        weights = fitted(source, batch_size=4)
+
+    assert_same(weights, expected)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.parametrize("source", BRING_ALL)

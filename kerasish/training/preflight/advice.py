@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
-from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parents[2]) + os.sep
+from kerasish.describe import users_level
 
 
 class AdviceWarning(UserWarning):
@@ -30,12 +27,4 @@ class Report:
     def give(self) -> None:
         """Warn of everything that was noted."""
         for code, message in self._found.items():
-            warnings.warn(f"{code}: {message}", AdviceWarning, stacklevel=_users_level())
-
-
-def _users_level() -> int:
-    """How many frames lie between the caller and the code that called kerasish."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    return level
+            warnings.warn(f"{code}: {message}", AdviceWarning, stacklevel=users_level())
