@@ -110,8 +110,17 @@ def _run(target: Callable, args: tuple, kwargs: dict, move: Callable | None = No
     if not isinstance(target, nn.Module):
         return target(*args, **kwargs)
     move = move or _to_meta
-    state = {k: move(v) for k, v in (*target.named_parameters(), *target.named_buffers())}
-    return torch.func.functional_call(target, state, args, kwargs)
+    # Tensors under one name for each module that holds them: torch's own list knows a module that
+    # is reached by two paths twice, and `functional_call` would then put the wrong ones back.
+    moved: dict[int, Any] = {}
+    state = {}
+    for path, module in target.named_modules():
+        own = (*module._parameters.items(), *module._buffers.items())
+        for name, tensor in own:
+            if tensor is not None:
+                moved.setdefault(id(tensor), move(tensor))
+                state[f"{path}.{name}" if path else name] = moved[id(tensor)]
+    return torch.func.functional_call(target, state, args, kwargs, tie_weights=False)
 
 
 class _Mixing(TorchDispatchMode):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kerasish import Input, Model, layers, ops
+from kerasish import Input, Model, Sequential, layers, ops
 from kerasish.graph.abstract import run_without_data
 
 
@@ -79,3 +79,34 @@ def test_large_tensors_that_meet_no_data_lose_their_numbers():
 
     assert y.shape == (300, 300)
     assert sizes == [False, True]  # first as it stands, then without the numbers
+
+
+def test_a_module_reached_by_two_paths_keeps_its_weights():
+    shared, tied = nn.Linear(3, 3), nn.Linear(3, 3)
+    tied.weight = shared.weight
+    model = nn.Sequential(nn.Sequential(shared), nn.Sequential(shared), nn.BatchNorm1d(3), tied)
+    before = {name: id(tensor) for name, tensor in model.state_dict(keep_vars=True).items()}
+
+    result = run_without_data(model, (torch.ones(2, 3),), {})
+
+    assert result.is_meta
+    assert result.shape == (2, 3)
+    assert {n: id(t) for n, t in model.state_dict(keep_vars=True).items()} == before
+    assert tied.weight is shared.weight
+
+
+def test_sequentials_may_share_layers():
+    class Blocks(layers.Layer):
+        def build(self, input_shape):
+            parts = [layers.LayerNormalization(), layers.Dense(input_shape[-1])]
+            self.blocks = [Sequential(parts) for _ in range(2)]
+
+        def call(self, x):
+            for block in self.blocks:
+                x = block(x)
+            return x
+
+    x = torch.randn(2, 3)
+    y = Sequential([Blocks(name="blocks")])(x)
+    assert y.shape == (2, 3)
+    assert not y.is_meta
