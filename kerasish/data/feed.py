@@ -170,8 +170,8 @@ class ArrayFeed(Feed):
     def _set(self, x: Any, y: Any, weight: Any) -> None:
         self._structure = (x, y, weight)
         self._columns = [self._place(t) for t in leaves(self._structure)]
-        self._is_plain = isinstance(x, Tensor) and len(self._columns) == (
-            1 + (y is not None) + (weight is not None)
+        self._is_plain = isinstance(x, Tensor) and all(
+            value is None or isinstance(value, Tensor) for value in (y, weight)
         )
 
     def _place(self, tensor: Tensor) -> Tensor:

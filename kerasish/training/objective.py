@@ -130,7 +130,9 @@ class Objective:
         self.names = names if len(names) == len(predictions) else _numbered(len(predictions))
         if isinstance(y_pred, dict):
             self.names = list(y_pred)
-        targets = self.arrange(y_true, "y")
+        self._free = recipe.loss is None
+        self._has_metrics = bool(recipe.metrics or recipe.weighted_metrics)
+        targets = self.targets(y_true)
         found = {
             "loss": self._per_output(recipe.loss, "loss", shared=True),
             "weight": self._per_output(recipe.loss_weights, "loss_weights"),
@@ -152,6 +154,26 @@ class Objective:
         self.total = Mean(name="loss")
         self.logged = self._named()
         self.has_loss = any(output.loss is not None for output in self.outputs)
+
+    def takes_as_is(self, y_true: Any) -> bool:
+        """Whether targets that are not one for each output are for a `compute_loss` of one's own.
+
+        Without a loss nothing says what targets must look like. Metrics compare a single tensor
+        with every output; of anything else they would not know what belongs to which.
+        """
+        if not self._free or y_true is None:
+            return False
+        if isinstance(y_true, Mapping):
+            return not self._has_metrics and any(key not in self.names for key in y_true)
+        if isinstance(y_true, Tensor):
+            return len(self.names) > 1
+        return not self._has_metrics and len(list(leaves(y_true))) != len(self.names)
+
+    def targets(self, y_true: Any) -> list[Any]:
+        """One entry for each output: its target, or `None` where none is known to be its own."""
+        if self.takes_as_is(y_true):
+            return [y_true if isinstance(y_true, Tensor) else None] * len(self.names)
+        return self.arrange(y_true, "y")
 
     def arrange(self, value: Any, what: str) -> list[Any]:
         """Put what was given per output (a tensor, list, tuple or dict by name) in order."""

@@ -35,6 +35,8 @@ def target_preparer(
     tables = class_tables(objective, class_weight)
 
     def prepare(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+        if objective.takes_as_is(y) and class_weight is None:
+            return x, y, weight
         targets = objective.arrange(y, "y")
         weights = _arrange_weights(objective, weight)
         for i, (output, p, table) in enumerate(

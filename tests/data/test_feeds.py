@@ -183,3 +183,14 @@ def test_the_tail_is_the_last_rows(fraction):
     assert tail.tolist() == x[cut:].tolist()
     assert target.tolist() == (-x[cut:]).tolist()
     assert weight.tolist() == (2 * x[cut:]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("y", "weight"), [({"name": torch.arange(5.0)}, None), (torch.zeros(5), [torch.arange(5.0)])]
+)
+def test_a_structure_of_one_tensor_stays_a_structure_in_every_batch(y, weight):
+    feed = ArrayFeed(torch.arange(5), y, weight, batch_size=2)
+
+    for _, y_batch, weight_batch in feed.batches(0):
+        assert type(y_batch) is type(y)
+        assert type(weight_batch) is type(weight)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from kerasish import losses, optimizers
+from kerasish import Input, Model, layers, losses, optimizers
 from kerasish.training.objective import Objective
 from kerasish.training.recipe import Recipe
 from kerasish.training.targets import target_preparer
@@ -172,3 +172,50 @@ def test_a_number_below_zero_is_no_class_from_the_end():
     )
 
     assert_close(weight, torch.tensor([1.0, 3.0]))
+
+
+class SumOverOutputs(Model):
+    """Two outputs, and a `compute_loss` that takes the targets as the user gives them."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if isinstance(y, dict):
+            return (y_pred[0] - y["anything"]).square().mean()
+        return sum((part - y).abs().mean() for part in y_pred)
+
+
+def two_outputs():
+    x = Input((3,))
+    return SumOverOutputs(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)])
+
+
+def test_one_target_serves_all_outputs_of_a_model_with_its_own_compute_loss():
+    x, y = np.ones((6, 3), "float32"), np.zeros((6, 1), "float32")
+    model = two_outputs()
+    model.compile("sgd", metrics=[["mae"], ["mae"]])
+
+    logs = model.evaluate(x, y, return_dict=True, verbose=0)
+
+    parts = [float(np.abs(part - y).mean()) for part in model.predict(x, verbose=0)]
+    assert logs["a_mae"] == pytest.approx(parts[0], rel=1e-5)
+    assert logs["b_mae"] == pytest.approx(parts[1], rel=1e-5)
+    assert logs["loss"] == pytest.approx(sum(parts), rel=1e-5)
+    model.fit(x, y, batch_size=3, verbose=0)
+
+
+def test_a_compute_loss_of_ones_own_gets_targets_of_any_structure():
+    x, y = np.ones((6, 3), "float32"), np.zeros((6, 1), "float32")
+    model = two_outputs()
+    model.compile("sgd")
+
+    loss = model.evaluate(x, {"anything": y}, verbose=0)
+
+    assert loss == pytest.approx(np.square(model.predict(x, verbose=0)[0] - y).mean(), rel=1e-5)
+    model.fit(x, {"anything": y}, batch_size=3, verbose=0)
+
+
+def test_with_a_loss_targets_are_one_for_each_output():
+    model = two_outputs()
+    model.compile("sgd", loss="mse")
+
+    with pytest.raises(ValueError, match=r"has 2 output\(s\) \(a, b\)"):
+        model.fit(torch.randn(6, 3), torch.randn(6, 1), verbose=0)
