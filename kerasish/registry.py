@@ -346,5 +346,5 @@ def resolve(
     if callable(identifier):
         return identifier
     raise TypeError(
-        f"A {kind} must be a name, a config, a class or a callable, got {describe(identifier)}."
+        f"{kind}: expected a name, a config, a class or a callable, got {describe(identifier)}."
     )

@@ -1,9 +1,12 @@
+import contextlib
 import math
 
 import pytest
+import torch
 from fake_fit import fake_fit
 
-from kerasish.callbacks import History
+import kerasish
+from kerasish.callbacks import Callback, History
 
 LOGS = [{"loss": 0.5}, {"loss": 0.4, "val_loss": 0.6}, {"loss": 0.3}]
 
@@ -61,3 +64,21 @@ def test_a_history_used_again_plots_its_last_run(history):
     assert history.history["loss"] == [0.5, 0.4, 0.3, 0.2]
     assert history.to_frame()["loss"].tolist() == [0.2]
     assert history.plot(["loss"]).axes[0].get_lines()[0].get_xydata().tolist() == [[1, 0.2]]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("disk full"), KeyboardInterrupt()], ids=repr)
+def test_an_epoch_that_was_trained_is_kept_when_a_callback_fails_at_its_end(error):
+    class Failing(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                raise error
+
+    model = kerasish.Sequential([kerasish.Input((2,)), kerasish.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = torch.randn(20, 2)
+
+    with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+        model.fit(x, x[:, :1], epochs=5, verbose=0, callbacks=[Failing()])
+
+    assert model.history.epoch == [0, 1, 2]
+    assert len(model.history.history["loss"]) == 3

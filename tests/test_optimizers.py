@@ -635,6 +635,13 @@ def test_saved_tensors_share_no_memory():
     [
         (lambda: optimizers.get("addam"), ValueError, "did you mean 'adam'"),
         (lambda: optimizers.get(3), TypeError, r"got 3 \(int\)"),
+        (
+            lambda: optimizers.get(
+                torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.ones(1)]), 1)
+            ),
+            TypeError,
+            r"TorchOptimizer\(optimizer, scheduler=scheduler\)",
+        ),
         (lambda: optimizers.get(torch.nn.Linear(1, 1)), TypeError, "An optimizer must be"),
         (lambda: optimizers.SGD("0.1"), TypeError, r"`learning_rate` must be a number, got '0.1'"),
         (lambda: optimizers.SGD(-1), ValueError, r"at least 0, got -1 \(int\)"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from kerasish import registry
 from kerasish.describe import describe
 from kerasish.optimizers.adafactor import Adafactor
@@ -61,6 +63,11 @@ def get(identifier: Any) -> Any:
         return identifier
     if is_torch_optimizer(identifier):
         return TorchOptimizer(identifier)
+    if isinstance(getattr(identifier, "optimizer", None), torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer: got the scheduler {describe(identifier)}. Pass its optimizer with it: "
+            "TorchOptimizer(optimizer, scheduler=scheduler)."
+        )
     if isinstance(identifier, str):
         known = identifier.lower() in NAMES
         identifier = identifier.lower() if known else identifier

@@ -150,10 +150,17 @@ class Run:
                 self.validation = None
         # A callback that calls the model here asks what it has learned, with or without validation.
         self.model.eval()
+        history = self.listeners.history
         with timings.within("callbacks"):
-            self.listeners.on_epoch_end(epoch, logs)
+            try:
+                self.listeners.on_epoch_end(epoch, logs)
+            except BaseException:
+                # The epoch was trained, whatever a callback makes of it.
+                if history.epoch[-1:] != [epoch]:
+                    history.on_epoch_end(epoch, logs)
+                raise
         self.model.optimizer.on_epoch_end(logs)
-        self.listeners.history.add_seconds(timings.as_dict())
+        history.add_seconds(timings.as_dict())
         return logs
 
     def follow_freezing(self) -> None:

@@ -94,6 +94,13 @@ def used_optimizer():
     return optimizer
 
 
+def fit_with_torch_scheduler(model, told):
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    given = kerasish.optimizers.TorchOptimizer(optimizer, scheduler) if told else optimizer
+    return fit(model, "mse", numbers(4), numbers(1), optimizer=given)
+
+
 def frozen(model):
     model.trainable = False
     return model
@@ -483,6 +490,11 @@ ADVICE = {
         "'backbone.*'",
         "named_parameters",
     ),
+    "K147": (
+        lambda: fit_with_torch_scheduler(regressor(), told=False),
+        "SGD",
+        "scheduler=scheduler",
+    ),
     "K137": (
         lambda: fit(
             regressor(), "mse", numbers(4), numbers(1), optimizer=kerasish.optimizers.SGD(0.0)
@@ -851,6 +863,7 @@ GOOD = [
     lambda: fit(kerasish.Model(WithAuxiliaryHead()), SPARSE, numbers(4), labels()),
     lambda: fit(two_inputs(), "mse", [numbers(4), torch.zeros(ROWS, 4)], numbers(1)),
     lambda: fit(regressor(), "mse", torch.ones(4, 4), torch.zeros(4), epochs=2),
+    lambda: fit_with_torch_scheduler(regressor(), told=True),
     autoencoder,
     multi_label,
     text_model,

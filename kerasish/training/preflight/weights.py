@@ -37,6 +37,7 @@ def check_weights(subject: Subject) -> None:
     optimizer = subject.plan.recipe.optimizer
     _check_owner(subject, optimizer)
     _check_rate(subject, optimizer)
+    _check_scheduler(subject, optimizer)
     _check_patterns(subject)
     if not subject.plan.model.overrides("compute_loss"):
         _check_connected(subject)
@@ -97,6 +98,20 @@ def _check_rate(subject: Subject, optimizer: Optimizer) -> None:
             "K136",
             f"the learning rate {rate:g} is far too large for {name}: the weights will jump about. "
             f"Try {usual}.",
+        )
+
+
+def _check_scheduler(subject: Subject, optimizer: Optimizer) -> None:
+    given = optimizer.optimizer if isinstance(optimizer, TorchOptimizer) else None
+    # A scheduler of torch leaves this on the step of the optimizer that it is made for.
+    is_scheduled = hasattr(getattr(given, "step", None), "_wrapped_by_lr_sched")
+    if is_scheduled and optimizer.scheduler is None:  # type: ignore[attr-defined]
+        name = type(given).__name__
+        subject.report.advise(
+            "K147",
+            f"a torch scheduler was made for the {name}, but fit was not given it: unless a "
+            "callback steps it, the learning rate stays as it is. Compile with "
+            "TorchOptimizer(optimizer, scheduler=scheduler).",
         )
 
 
