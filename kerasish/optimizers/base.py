@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kerasish import registry
 from kerasish.describe import suggest
-from kerasish.optimizers import direct
+from kerasish.optimizers import direct, kept
 from kerasish.optimizers.groups import (
     DecayExclusion,
     check_multipliers,
@@ -23,6 +23,7 @@ from kerasish.optimizers.rate import Rate
 from kerasish.optimizers.settings import number, optional_count, optional_number
 from kerasish.optimizers.updating import Updating
 from kerasish.schedules import LearningRateSchedule
+from kerasish.variables import Variable
 
 LearningRate = float | LearningRateSchedule | Callable[[], float]
 
@@ -258,6 +259,28 @@ class Optimizer(Updating):
                     # Counters of unfused optimizers stay on the CPU, whatever the device.
                     if isinstance(value, Tensor) and (key != "step" or group.get("fused")):
                         state[key] = _beside(parameter, value)
+
+    @property
+    def built(self) -> bool:
+        """Whether it has parameters to update."""
+        return self.torch is not None
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The number of updates, the learning rate, then what is kept of each parameter.
+
+        `assign` changes them. A new list at each look: torch makes most of its state in the first
+        update.
+        """
+        return kept.variables_of(self)
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set `variables` from arrays of their shapes.
+
+        Raises:
+            ValueError: If numbers or shapes differ; nothing is changed then.
+        """
+        kept.set_all(self.variables, weights, f"{type(self).__name__}.set_weights")
 
     def build(self, variables: Iterable[Tensor]) -> None:
         """Bind parameters that come without names."""

@@ -146,9 +146,9 @@ class TorchOptimizer(Optimizer):
             super()._plan(optimizer)
 
     def _full_update(self, clear: bool = True) -> None:
-        before = self.iterations
+        before = self._updates
         super()._full_update(clear)
-        if self.scheduler_interval == "batch" and self.iterations > before:
+        if self.scheduler_interval == "batch" and self._updates > before:
             self._step_scheduler({})
 
     def on_epoch_end(self, logs: Mapping[str, float] | None = None) -> None:

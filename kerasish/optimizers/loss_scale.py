@@ -11,6 +11,7 @@ from torch import Tensor
 from kerasish import registry
 from kerasish.optimizers.base import Optimizer
 from kerasish.optimizers.direct import kernels
+from kerasish.variables import Variable
 
 
 class LossScaleOptimizer(Optimizer):
@@ -82,6 +83,11 @@ class LossScaleOptimizer(Optimizer):
     def gradient_scale(self) -> float:
         """The scale of the loss, times the batches gathered for an update."""
         return self.dynamic_scale * self.inner_optimizer.gradient_scale
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Those of the inner optimizer."""
+        return self.inner_optimizer.variables
 
     def bind(
         self,

@@ -14,6 +14,7 @@ from kerasish import registry
 from kerasish.describe import describe
 from kerasish.optimizers.base import Optimizer
 from kerasish.optimizers.loss_scale import LossScaleOptimizer
+from kerasish.variables import Variable
 
 
 class NamedParameter(NamedTuple):
@@ -190,6 +191,11 @@ class MultiOptimizer(Optimizer):
             raise AttributeError(
                 "MultiOptimizer has no one learning_rate; set those of `.optimizers`."
             )
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Those of its members, one after the other."""
+        return [variable for member in self.optimizers for variable in member.variables]
 
     def bind(
         self,

@@ -1,4 +1,4 @@
-"""The learning rate that an optimizer shows: a float with the methods Keras scripts call on it."""
+"""The numbers that an optimizer shows, with the methods that Keras scripts call on them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from kerasish.optimizers.base import Optimizer
+    from kerasish.optimizers.updating import Updating
 
 
 class Rate(float):
@@ -36,3 +37,31 @@ class Rate(float):
 
     def __reduce__(self) -> tuple:
         return float, (float(self),)
+
+
+class Count(int):
+    """A number of updates that also answers to `numpy()` and `assign()`.
+
+    Args:
+        value: The number.
+        optimizer: Whose updates they are.
+    """
+
+    def __new__(cls, value: int, optimizer: Updating) -> Count:
+        """A whole number that remembers its optimizer."""
+        count = super().__new__(cls, value)
+        count._optimizer = optimizer
+        return count
+
+    _optimizer: Updating
+
+    def numpy(self) -> np.int64:
+        """The number as NumPy's."""
+        return np.int64(self)
+
+    def assign(self, value: Any) -> None:
+        """Set the optimizer's count; this number stays what it was."""
+        self._optimizer.iterations = value
+
+    def __reduce__(self) -> tuple:
+        return int, (int(self),)

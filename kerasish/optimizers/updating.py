@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kerasish.optimizers import direct, gradients
+from kerasish.optimizers.rate import Count
 
 
 class Updating:
@@ -38,12 +39,19 @@ class Updating:
 
     @property
     def iterations(self) -> int:
-        """Number of weight updates so far."""
+        """Number of weight updates so far; setting it sets torch's counts of steps as well."""
+        return Count(self._updates, self)
+
+    @property
+    def _updates(self) -> int:
         return self._steps // (self.gradient_accumulation_steps or 1)
 
     @iterations.setter
     def iterations(self, value: int) -> None:
         self._steps = int(value) * (self.gradient_accumulation_steps or 1)
+        for state in () if self.torch is None else self.torch.state.values():
+            if isinstance(state.get("step"), Tensor):  # by which moments are corrected for bias
+                state["step"].fill_(int(value))
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -250,7 +258,7 @@ class Updating:
             direct.kernels._foreach_lerp_(averages, known, 1 - self.ema_momentum)
         for parameter in fresh:
             self._averages[parameter] = parameter.detach().clone()
-        if self.ema_overwrite_frequency and self.iterations % self.ema_overwrite_frequency == 0:
+        if self.ema_overwrite_frequency and self._updates % self.ema_overwrite_frequency == 0:
             self.finalize_variable_values()
 
     def finalize_variable_values(self, var_list: Iterable[Tensor] | None = None) -> None:
