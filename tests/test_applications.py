@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import kerasish
-from kerasish import applications, layers
+from kerasish import Input, Model, applications, layers
 from kerasish.applications.backbone import Backbone
 from kerasish.applications.catalogue import ALL, NAMES
 from kerasish.applications.pretrained import load_backbone, weights_enum
@@ -281,7 +282,7 @@ def test_model_fits_saves_and_comes_back_in_all_its_parts(tmp_path):
 
     history = model.fit(x, y, batch_size=3, epochs=1, verbose=0)
     model.save(tmp_path / "m.kerasish")
-    again = kerasish.load_model(tmp_path / "m.kerasish")
+    again = kerasish.kerasish.saving.load_model(tmp_path / "m.kerasish")
 
     assert np.isfinite(history.history["loss"][0])
     assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=0)
@@ -458,6 +459,24 @@ def test_preprocess_input_is_torchvisions_normalisation(kind):
     assert type(got) is type(x)
     assert_close(torch.as_tensor(got), want)
     assert_close(torch.as_tensor(got_last).permute(0, 3, 1, 2), want)
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch", None])
+@pytest.mark.parametrize("form", ["channels_first", "channels_last"])
+def test_preprocess_input_is_a_step_of_a_model_where_it_gets_an_input(form, mode, tmp_path):
+    shape = (3, 4, 5) if form == "channels_first" else (4, 5, 3)
+    utils = applications.imagenet_utils
+    ready = partial(utils.preprocess_input, mode=mode) if mode else applications.VGG16
+    ready = getattr(ready, "preprocess_input", ready)
+    pixels = Input(shape)
+    model = Model(pixels, ready(pixels, data_format=form))
+    x = torch.randint(256, (2, *shape)).float()
+
+    assert_close(model(x), ready(x, data_format=form))
+    model.save(tmp_path / "ready.kerasish")
+    assert_close(
+        kerasish.saving.load_model(tmp_path / "ready.kerasish")(x), ready(x, data_format=form)
+    )
 
 
 def test_preprocess_input_leaves_images_alone_where_the_model_normalises():

@@ -130,7 +130,7 @@ class Application:
         """Normalise images with the mean and deviation that the weights were trained with.
 
         Args:
-            x: Images or one image, from 0 to 255: an array or a tensor.
+            x: Images or one image, from 0 to 255: an array, a tensor or a model's input.
             data_format: Where the channels are.
 
         Returns:

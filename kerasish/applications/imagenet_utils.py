@@ -11,6 +11,7 @@ from torch import Tensor
 from kerasish.applications.images import imagenet_classes, normalize
 from kerasish.config import as_image_format, floatx
 from kerasish.describe import describe
+from kerasish.graph.symbolic import is_symbolic
 from kerasish.models.bundle import decode
 
 _WHO = "imagenet_utils"
@@ -24,7 +25,8 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
     `applications.ResNet50.preprocess_input`: torchvision's weights never want "caffe".
 
     Args:
-        x: Images or one image, from 0 to 255: an array or a tensor. It is left as it is.
+        x: Images or one image, from 0 to 255: an array, a tensor or a model's input. It is left as
+            it is.
         data_format: Where the channels are.
         mode: `"tf"`, from -1 to 1; `"torch"`, ImageNet's mean and deviation; `"caffe"`, blue
             before red and the mean subtracted.
@@ -48,8 +50,11 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
         raise ValueError(f"{_WHO}: `mode` is 'caffe', 'tf' or 'torch', got {describe(mode)}.")
     axis = -1 if data_format == "channels_last" else -3
     ready = normalize(x, [0.0] * 3, [1 / 255] * 3, data_format, _WHO)
-    flipped = torch.flip(ready, [axis]) if isinstance(ready, Tensor) else np.flip(ready, axis)
+    is_tensor = isinstance(ready, Tensor) or is_symbolic(ready)
+    flipped = torch.flip(ready, [axis]) if is_tensor else np.flip(ready, axis)
     mean = np.reshape(_BLUE_GREEN_RED, (-1, 1, 1) if axis == -3 else (-1,))
+    if is_symbolic(flipped):
+        return flipped - mean
     if isinstance(flipped, Tensor):
         return flipped - flipped.new_tensor(mean)
     return (flipped - mean).astype(flipped.dtype if flipped.dtype.kind == "f" else floatx())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kerasish.config import floatx, image_data_format
 from kerasish.describe import describe
+from kerasish.graph.symbolic import is_symbolic
 
 
 def normalize(
@@ -18,7 +19,7 @@ def normalize(
     """`(x / 255 - mean) / std` for each channel, in the kind of array that it is given.
 
     Args:
-        x: Images or one image, from 0 to 255.
+        x: Images or one image, from 0 to 255; a symbolic tensor too.
         mean: Of each channel, after division by 255.
         std: Divides the difference from the mean.
         data_format: Where the channels are.
@@ -39,6 +40,8 @@ def normalize(
     if isinstance(x, Tensor):
         x = x if x.is_floating_point() else x.float()
         return (x / 255 - x.new_tensor(means)) / x.new_tensor(stds)
+    if is_symbolic(x):
+        return (x / 255 - means) / stds
     array = np.asarray(x)
     dtype = array.dtype if array.dtype.kind == "f" else floatx()
     return ((array / 255 - means) / stds).astype(dtype)
