@@ -159,11 +159,11 @@ def _cut(line: str, width: int) -> str:
 
 
 def number(value: object) -> str:
-    """A number in few letters: four decimals where they tell something.
+    """A number in few letters: four decimals where they tell something, and counts in full.
 
     Example:
-        >>> number(0.43214), number(3.2e-5), number(123456.7), number(0)
-        ('0.4321', '3.20e-05', '1.235e+05', '0.0000')
+        >>> number(0.43214), number(3.2e-5), number(123456.0), number(1.23e9), number(0)
+        ('0.4321', '3.20e-05', '123456', '1.23e+09', '0.0000')
     """
     if not isinstance(value, (int, float)):
         try:
@@ -173,6 +173,8 @@ def number(value: object) -> str:
     size = abs(value)
     if size == 0 or 1e-3 <= size < 1e3:
         return f"{value:.4f}"
+    if 1e4 <= size < 1e7:
+        return f"{value:.0f}"
     return f"{value:.2e}" if size < 1 else f"{value:.4g}"
 
 
