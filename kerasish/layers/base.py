@@ -26,6 +26,7 @@ from kerasish.graph.symbolic import (
     symbolic_leaves,
 )
 from kerasish.layers.arguments import ShownSignature, constructor_signature
+from kerasish.layers.children import adopt
 from kerasish.layers.holder import WeightHolder
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
@@ -82,6 +83,8 @@ class Layer(WeightHolder):
             cls.call = own["forward"]
         if "call" in cls.__dict__:
             cls._call_parameters = frozenset(inspect.signature(cls.__dict__["call"]).parameters)
+        if "__init__" in own:
+            cls.__init__ = _adopting(own["__init__"])
         if "build" in own:
             cls.build = _finishing(own["build"])
         if ("forward" in own or "call" in own) and "is_transparent" not in own:
@@ -105,7 +108,8 @@ class Layer(WeightHolder):
         input_shape: tuple[int | None, ...] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
+        if not self.__dict__.pop("_is_begun", False):
+            super().__init__()
         if "input_dim" in kwargs and input_shape is None:
             input_shape = (kwargs.pop("input_dim"),)
         if kwargs:
@@ -264,11 +268,16 @@ class Layer(WeightHolder):
         first = next(iter(tensors_in(args)), None)
         device = torch.get_default_device() if first is None else first.device
         self._check(args)
+        self._has_run = True
         with torch.device(device):
             self._build_for_shapes(map_nested(shape_of, args), map_nested(shape_of, kwargs))
 
     def _build_for_shapes(self, shapes: tuple, named_shapes: dict) -> None:
-        names = [n for n in inspect.signature(self.build).parameters if n.endswith("_shape")]
+        parameters = inspect.signature(self.build).parameters
+        if not parameters:
+            self.build()  # type: ignore[call-arg]
+            return
+        names = [name for name in parameters if name.endswith("_shape")]
         if len(names) < 2:
             self.build(shapes[0] if shapes else next(iter(named_shapes.values()), None))
             return
@@ -390,6 +399,7 @@ class Layer(WeightHolder):
                 self.forward(*map_nested(zeros_like, args), **map_nested(zeros_like, kwargs))
         finally:
             self.training = was
+            self._has_run = True
             for layer in self.sublayers():
                 del layer._nodes[nodes.get(id(layer), 0) :]
 
@@ -462,6 +472,18 @@ class Layer(WeightHolder):
         return f"name={self.name!r}" if self.built else f"name={self.name!r}, not built yet"
 
 
+def _adopting(init: Callable) -> Callable:
+    """Wrap a class's `__init__`: layers in lists and dicts become children at its end."""
+
+    @functools.wraps(init)
+    def wrapper(self: Layer, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if type(self).__init__ is wrapper:  # not yet, where a subclass goes on
+            adopt(self)
+
+    return wrapper
+
+
 def _finishing(build: Callable) -> Callable:
     """Wrap a class's `build`: weights are initialised once after it, however it is called."""
 
@@ -473,6 +495,7 @@ def _finishing(build: Callable) -> Callable:
         finally:
             self._build_depth -= 1
         if self._build_depth == 0:
+            adopt(self)
             self._finish_build()
 
     return wrapper

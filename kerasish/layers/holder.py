@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kerasish import constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
+from kerasish.layers.children import forget, is_listed, is_named, modules_in
 from kerasish.layers.weights import KerasWeight
 from kerasish.random import SeedGenerator
 from kerasish.variables import Variable, give_words, is_wordless, with_words
@@ -28,26 +29,12 @@ class _AddedLosses:
 added_losses = _AddedLosses()
 
 
-def _holds_modules(value: Any) -> bool:
-    """Whether this is a dict of modules, under names that torch can find them by."""
-    if type(value) is not dict:
-        return False
-    names = dir(nn.ModuleDict)
-    return bool(value) and all(
-        isinstance(key, str)
-        and key
-        and "." not in key
-        and key not in names
-        and isinstance(module, nn.Module)
-        for key, module in value.items()
-    )
-
-
 class WeightHolder(nn.Module):
     """The half of a layer that owns weights; `Layer` adds building and calling."""
 
     name: str
     built: bool
+    _has_run = False  # whether it was called, if but on trial; what is unbuilt then is unused
     dtype_policy: DTypePolicy
     _trainable: bool
     _added: dict[str, dict]
@@ -143,6 +130,12 @@ class WeightHolder(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "training" and name[0] != "_":
             self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
+        if "_modules" not in self.__dict__ and modules_in(value):
+            # Keras lets children be made before `super().__init__()`, which then keeps them.
+            nn.Module.__init__(self)
+            self.__dict__["_is_begun"] = True
+        elif "_adopted" in self.__dict__:
+            forget(self, name)
         # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
         if type(value) is Variable and "_added" in self.__dict__:
             store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
@@ -153,14 +146,13 @@ class WeightHolder(nn.Module):
                 if store is self._buffers:
                     self.register_buffer(name, value)
                     return
-        elif type(value) in (list, tuple) and value and isinstance(value[0], nn.Module):
+        elif name[0] != "_" and is_listed(value):
             # Keras tracks layers kept in a plain list; torch wants a ModuleList.
             modules: Any = value
-            value = nn.ModuleList(modules) if name[0] != "_" else value
-        elif name[0] != "_" and _holds_modules(value):
+            value = nn.ModuleList(modules)
+        elif name[0] != "_" and is_named(value):
             named: Any = value  # likewise
-            super().__setattr__(name, nn.ModuleDict(named))
-            return
+            value = nn.ModuleDict(named)
         super().__setattr__(name, value)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
@@ -273,12 +265,20 @@ class WeightHolder(nn.Module):
             weight.write(value)
 
     def _require_built(self, action: str) -> None:
-        unbuilt = [layer for layer in (self, *self.sublayers()) if not layer.built]
-        if unbuilt:
+        unbuilt = next(self._unbuilt(), None)
+        if unbuilt is not None:
             raise ValueError(
-                f'{action}: {type(unbuilt[0]).__name__} "{unbuilt[0].name}" has no weights yet. '
+                f'{action}: {type(unbuilt).__name__} "{unbuilt.name}" has no weights yet. '
                 "Call it on data, or build(input_shape) first."
             )
+
+    def _unbuilt(self) -> Iterator[Any]:
+        """The layers without weights; not those that a call passed by, which need none."""
+        if not self.built:
+            yield self
+        elif not self._has_run:
+            for layer in nearest_layers(self):
+                yield from layer._unbuilt()
 
     # Losses
 

@@ -129,9 +129,18 @@ def select(rows: list[Row], layer_range: tuple[str, str] | list[str]) -> list[Ro
     return rows[places[0][0] : places[1][-1] + 1]
 
 
+def _lacks_weights(module: nn.Module) -> bool:
+    """Whether a layer in it is not built, other than those that its call has passed by."""
+    if isinstance(module, Layer) and not is_model(module) and not module.built:
+        return True
+    if isinstance(module, Layer) and module.built and module._has_run:
+        return False
+    return any(_lacks_weights(child) for child in module.children())
+
+
 def weights_of(module: nn.Module) -> list[Tensor] | None:
     """A module's weights, each once; `None` while some are not made yet."""
-    if any(isinstance(m, Layer) and not m.built and not is_model(m) for m in module.modules()):
+    if _lacks_weights(module):
         return None
     if isinstance(module, Layer):
         tensors = tensors_of(module.keras_weights())

@@ -1,0 +1,79 @@
+"""Layers kept in lists and dicts, where torch does not look for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+_CONTAINERS = (list, tuple, dict)
+_FEW = 16  # what begins with so many items that are no modules is data, and not looked through
+
+_NOT_ATTRIBUTES = ("_modules", "_init_arguments")
+
+
+def is_listed(value: Any) -> bool:
+    """Whether this is a list or tuple of nothing but modules."""
+    kept = type(value) in (list, tuple) and value
+    return bool(kept) and all(isinstance(item, nn.Module) for item in value)
+
+
+def is_named(value: Any) -> bool:
+    """Whether this is a dict of modules, under names that torch can find them by."""
+    if type(value) is not dict:
+        return False
+    names = dir(nn.ModuleDict)
+    return bool(value) and all(
+        isinstance(key, str)
+        and key
+        and "." not in key
+        and key not in names
+        and isinstance(module, nn.Module)
+        for key, module in value.items()
+    )
+
+
+def modules_in(value: Any) -> list[nn.Module]:
+    """The modules in lists, tuples and dicts, at any depth, each once."""
+    found: dict[nn.Module, None] = {}
+    others = 0
+    stack = [value]
+    while stack and (found or others < _FEW):
+        item = stack.pop()
+        if isinstance(item, nn.Module):
+            found[item] = None
+        elif type(item) in _CONTAINERS:
+            stack += reversed(list(item.values() if isinstance(item, dict) else item))
+        else:
+            others += 1
+    return list(found)
+
+
+def adopt(owner: nn.Module) -> None:
+    """Make children of the modules in an owner's lists and dicts, which Keras tracks.
+
+    A list or dict of nothing but modules becomes a `ModuleList` or `ModuleDict`. Where they lie
+    deeper, or beside other things, the attribute `parts` stays as it is, and torch finds them in a
+    list of its own, `parts_layers`.
+    """
+    for name, value in list(vars(owner).items()):
+        if type(value) not in _CONTAINERS or not value or name in _NOT_ATTRIBUTES:
+            continue
+        modules = modules_in(value)
+        if not modules or set(modules) <= set(owner.modules()):
+            continue
+        if name[0] != "_" and (is_listed(value) or is_named(value)):
+            setattr(owner, name, value)
+        else:
+            forget(owner, name)
+            key = f"{name}_layers"
+            while hasattr(owner, key):
+                key = f"{key}_"
+            owner._modules[key] = nn.ModuleList(modules)
+            vars(owner).setdefault("_adopted", {})[name] = key
+
+
+def forget(owner: nn.Module, name: str) -> None:
+    """Let go of the children that `adopt` found in an attribute."""
+    if name in vars(owner).get("_adopted", ()):
+        del owner._modules[vars(owner)["_adopted"].pop(name)]
