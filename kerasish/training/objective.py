@@ -132,13 +132,18 @@ class Objective:
             self.names = list(y_pred)
         self._free = recipe.loss is None
         self._has_metrics = bool(recipe.metrics or recipe.weighted_metrics)
-        targets = self.targets(y_true)
         found = {
             "loss": self._per_output(recipe.loss, "loss", shared=True),
             "weight": self._per_output(recipe.loss_weights, "loss_weights"),
             "metrics": self._per_output(recipe.metrics, "metrics", many=True),
             "weighted": self._per_output(recipe.weighted_metrics, "weighted_metrics", many=True),
         }
+        self._compared = [
+            i
+            for i, parts in enumerate(zip(*found.values(), strict=True))
+            if parts[0] is not None or parts[2] or parts[3]
+        ]
+        targets = self.targets(y_true)
         self.outputs = [
             OutputObjective(
                 name,
@@ -188,6 +193,9 @@ class Objective:
                 )
             return [value.get(name) for name in self.names]
         items = list(leaves(value)) if not isinstance(value, Tensor) else [value]
+        if what == "y" and len(items) == len(self._compared):
+            placed = dict(zip(self._compared, items, strict=True))
+            return [placed.get(i) for i in range(len(self.names))]
         if len(items) != len(self.names):
             raise ValueError(
                 f"The model has {len(self.names)} output(s) ({', '.join(self.names)}), but "

@@ -132,6 +132,25 @@ def test_an_output_may_have_no_loss(form):
     assert list(ours.history.history) == ["loss"]
 
 
+@pytest.mark.parametrize("loss", [["mse", None], {"a": "mse"}], ids=["list", "dict"])
+@pytest.mark.parametrize("form", ["tensor", "with_none"])
+def test_targets_may_be_left_out_for_outputs_that_nothing_compares(loss, form):
+    inputs = kerasish.Input((4,))
+    a, b = layers.Dense(3, name="a")(inputs), layers.Dense(2, name="b")(inputs)
+    model = kerasish.Model(inputs, [a, b])
+    model.compile("sgd", loss=loss)
+    x, y = torch.randn(6, 4), torch.randn(6, 3)
+    given = y if form == "tensor" else [y, None]
+
+    history = model.fit(x, given, batch_size=4, verbose=0)
+    value = model.evaluate(x, given, verbose=0)
+
+    assert list(history.history) == ["loss"]
+    assert value == pytest.approx(float((model(x)[0].detach() - y).square().mean()), rel=1e-5)
+    with pytest.raises(ValueError, match=r"2 output\(s\) \(a, b\), but `y`"):
+        model.fit(x, [y, y, y], verbose=0)
+
+
 def test_repeated_metrics_are_told_apart_as_in_keras():
     compile_with = settings(
         loss=["mse", "mse"],
