@@ -316,9 +316,24 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
     except Exception as error:
         shapes = ", ".join(str(getattr(p, "shape", p)) for p in node.parents())
         error.add_note(f"while recording {node.name}() on symbolic inputs of shape {shapes}")
+        _explain_stand_ins(node, error)
         raise
     node.outputs = _wrap(node, samples)
     return node.outputs
+
+
+def _explain_stand_ins(node: Node, error: Exception) -> None:
+    """Say which numbers stand for unknown sizes: a message from inside may speak of them."""
+    tried = [
+        str(tuple(parent.samples[0].shape))
+        for parent in node.parents()
+        if isinstance(parent, SymbolicTensor) and None in parent.shape[1:]
+    ]
+    if tried:
+        error.add_note(
+            f"Unknown sizes were tried as some number: {', '.join(tried)}. If this needs "
+            "particular sizes, give them to Input."
+        )
 
 
 def _as_python_number(value: Any) -> Any:

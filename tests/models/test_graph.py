@@ -425,6 +425,19 @@ def test_torch_function_on_wrong_shapes_notes_the_shapes():
     assert "(None, 3), (None, 4)" in "".join(caught.value.__notes__)
 
 
+def test_what_fails_on_unknown_sizes_tells_the_sizes_that_were_tried():
+    steps = Input((None, 3))
+    pooled = layers.MaxPooling1D(64)(steps)
+
+    with pytest.raises(ValueError, match="sizes differ on axis 1") as caught:
+        layers.Concatenate()([steps, torch.tile(pooled, (1, 64, 1))])
+
+    assert caught.value.__notes__[-1] == (
+        "Unknown sizes were tried as some number: (24, 720, 3), (24, 704, 3). If this needs "
+        "particular sizes, give them to Input."
+    )
+
+
 def test_two_layers_of_one_name_are_an_error():
     x = Input((3,))
 
