@@ -76,7 +76,8 @@ class ElementwiseMerge(Merge):
     """A merge of each element with its counterparts.
 
     Sizes of 1 are repeated, as anywhere in torch. Where ranks differ, axes of size 1 are put after
-    the batch axis of the smaller.
+    the batch axis of the smaller. A batch of 1 is repeated, too, by a layer that was made for any
+    size of batch: one set of learned queries, say, beside a batch of images.
 
     Args:
         **kwargs: Those of `Layer`.
@@ -93,12 +94,13 @@ class ElementwiseMerge(Merge):
         return all(type(x) is Tensor and x.shape == shape for x in inputs)
 
     def check_shapes(self, shapes: list[tuple[int | None, ...]]) -> None:
-        """Each axis must have one size, or 1."""
+        """Each axis must have one size, or 1; the batch axis one size, until the layer is built."""
         rank = max(len(shape) for shape in shapes)
         aligned = [(*shape[:1], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes]
         for axis, along in enumerate(zip(*aligned, strict=True)):
             # Lists, because sizes that torch.export keeps open cannot be put into a set.
-            known = [size for size in along if size is not None and (size != 1 or axis == 0)]
+            repeats = axis > 0 or self.built
+            known = [size for size in along if size is not None and (size != 1 or not repeats)]
             if any(size != known[0] for size in known):
                 what = "batch sizes" if axis == 0 else f"sizes on axis {axis}"
                 self.refuse(

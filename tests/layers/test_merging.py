@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from kerasish import layers
+from kerasish import Model, layers
 from tests.layers.harness import assert_same_as_keras, check_layer
 
 ELEMENTWISE = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"]
@@ -113,6 +113,18 @@ def test_batches_of_different_size_are_refused():
         layers.Add()([torch.zeros(4, 3), torch.zeros(5, 3)])
     with pytest.raises(ValueError, match="the batch sizes differ"):
         layers.Add()([torch.zeros(4, 3), torch.zeros(1, 3)])
+
+
+def test_a_batch_of_one_is_repeated_once_the_layer_is_built_for_any_batch():
+    latent, data = layers.Input((2, 3)), layers.Input((2, 3))
+    layer = layers.Add()
+    model = Model([latent, data], layer([latent, data]))
+    one, many = torch.randn(1, 2, 3), torch.randn(4, 2, 3)
+
+    assert_close(layer([one, many]), one + many)
+    assert_close(model([one, many]), one + many)
+    with pytest.raises(ValueError, match="the batch sizes differ"):
+        layer([torch.zeros(2, 2, 3), many])
 
 
 def test_later_calls_are_checked_too():
