@@ -625,3 +625,15 @@ def test_focal_factors_of_another_number_than_classes_are_refused():
 
     with pytest.raises(ValueError, match="one for each of the 3 classes"):
         loss(torch.eye(3), torch.full((3, 3), 1 / 3))
+
+
+def test_lists_of_single_numbers_are_arrays():
+    numbers = [np.float64(1), np.float64(2), np.float32(4)]
+    loss = losses.MeanSquaredError()
+
+    for y_true, y_pred in (
+        (torch.ones(3), numbers),
+        (numbers, torch.ones(3)),
+        ([1, 1, 1], numbers),
+    ):
+        assert_close(float(loss(y_true, y_pred)), (0 + 1 + 9) / 3)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Unpack
 
 from torch import Tensor, nn
 
-from kerasish import activations
+from kerasish import activations, ops
 from kerasish.layers.arguments import LayerOptions
 from kerasish.layers.checks import one_of, positive_int, sizes
 from kerasish.layers.lora import LoraLayer
@@ -223,6 +223,39 @@ class Convolution(LoraLayer, FilterConvolution):
         channels = self.channels_of(input_shape)
         self._check_groups("input channels", channels)
         self.conv = self.make(channels, self.filters, groups=self.groups)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__
+        if "convolution_op" in own and not {"forward", "call"} & own.keys():
+            cls.forward = cls.call = Convolution._forward_by_op
+            cls.is_transparent = False  # type: ignore[assignment]
+
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
+        """Slide a kernel over inputs, without bias and activation.
+
+        A subclass that overrides it changes what the layer computes; a `call` of one's own may use
+        it with a kernel of its own making.
+
+        Args:
+            inputs: In the layer's axis order.
+            kernel: In Keras's layout, as `self.kernel` is: (*window, channels / groups, filters).
+        """
+        padding = self.padding
+        if padding == "causal":
+            last = self.data_format == "channels_last"
+            inputs = self.pad(inputs.movedim(-1, 1)).movedim(1, -1) if last else self.pad(inputs)
+            padding = "valid"
+        options = self.strides, padding, self.data_format, self.dilation_rate
+        return ops.conv(inputs, kernel, *options)
+
+    def _forward_by_op(self, x: Tensor) -> Tensor:
+        """Convolve by `convolution_op`, add the bias, apply the activation."""
+        y = self.convolution_op(x, self.kernel)
+        if self.use_bias:
+            axes = (-1,) if self.data_format == "channels_last" else (-1, *[1] * self.rank)
+            y = y + self.conv.bias.view(axes)
+        return self.activation(y)
 
     def own_weights(self) -> list[KerasWeight]:
         """Kernel and bias, and what LoRA adds."""

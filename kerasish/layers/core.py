@@ -29,6 +29,7 @@ class InputLayer(Layer):
         input_tensor: A symbolic tensor to be like in shape and type, instead of a shape.
         optional: As `sparse`.
         name: The input's name, which dict inputs use.
+        input_shape: An older word for `shape`.
 
     Raises:
         ValueError: If not just one of `shape`, `batch_shape` and `input_tensor` is given, or what
@@ -46,8 +47,11 @@ class InputLayer(Layer):
         input_tensor: SymbolicTensor | None = None,
         optional: bool = False,
         name: str | None = None,
+        *,
+        input_shape: tuple[int | None, ...] | None = None,
     ) -> None:
         super().__init__(name=name)
+        shape = input_shape if shape is None else shape
         for word, asked in (("sparse", sparse), ("ragged", ragged), ("optional", optional)):
             if asked:
                 raise ValueError(
@@ -65,6 +69,7 @@ class InputLayer(Layer):
                 raise ValueError(
                     f"Input: a shape holds non-negative integers and None, got {self.batch_shape}."
                 )
+        _refuse_strings(dtype, name)
         self.input_dtype = as_dtype(dtype or floatx())
         self.tensor = symbolic_input(self.batch_shape, self.input_dtype, owner=self)
         self._nodes.append(self.tensor.node)
@@ -83,6 +88,17 @@ class InputLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this input again."""
         return {"batch_shape": self.batch_shape, "dtype": self.input_dtype, "name": self.name}
+
+
+def _refuse_strings(dtype: Any, name: str | None) -> None:
+    if dtype is str or dtype is object or str(dtype) in ("string", "str", "object"):
+        label = "" if name is None else f" {name!r}"
+        raise ValueError(
+            f"Input{label}: torch has no tensors of strings. Turn texts into numbers before the "
+            "model: call the StringLookup, TextVectorization or Hashing layer on the data, or use "
+            "`layer.map(dataset)`, and declare what it gives, such as "
+            'Input(shape, dtype="int64").'
+        )
 
 
 def Input(  # noqa: N802  (Keras's name)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -216,9 +217,14 @@ def _map_tensors(convert: Callable[[Any], Tensor], value: Any) -> Any:
     """Convert an array, or each array of a dict, tuple or list that holds arrays."""
     if isinstance(value, Mapping):
         return {key: _map_tensors(convert, item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
+    if isinstance(value, (list, tuple)) and any(_is_array(item) for item in value):
         return type(value)(_map_tensors(convert, item) for item in value)
     return convert(value)
+
+
+def _is_array(item: Any) -> bool:
+    # NumPy's single numbers have a shape too; a list of them is one array.
+    return hasattr(item, "shape") and not isinstance(item, np.generic)
 
 
 def _device(value: Any) -> torch.device | None:

@@ -85,10 +85,35 @@ class BatchMethods:
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Take a batch into the compiled metrics and return the present value of all."""
+        self._update_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    # Words of older scripts
+
+    def compiled_loss(
+        self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+    ) -> Tensor:
+        """`compute_loss` by its older name, which also counts the loss for the log.
+
+        Args:
+            y: Targets.
+            y_pred: Outputs.
+            sample_weight: A factor for each row.
+            regularization_losses: Accepted for Keras's sake; `self.losses` count in any case.
+        """
+        loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=sample_weight)
+        self._track_loss(loss, None, y, y_pred)
+        return loss
+
+    @property
+    def compiled_metrics(self) -> CompiledMetrics:
+        """The compiled metrics as one, by their older name: `update_state(y, y_pred)`."""
+        return CompiledMetrics(self)
+
+    def _update_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
         if self._recipe is not None:
             tracker = Tracker(self._objective_for(y, y_pred))
             tracker.update_metrics([(torch.zeros(()), y_pred, y, sample_weight, self._batch_mask)])
-        return self.get_metrics_result()
 
     def _step_for(self, x: Any, y: Any) -> FullTrainStep:
         """The step with all that `compile` asked for; kept, since it may gather gradients."""
@@ -172,6 +197,21 @@ class BatchMethods:
         # A subclass may list only its own under `metrics`.
         for metric in {id(m): m for m in (*compiled, *self.metrics)}.values():
             metric.reset_state()
+
+
+class CompiledMetrics:
+    """What `model.compiled_metrics` is: the metrics given to `compile`, updated together.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Take a batch into all of them."""
+        self._model._update_metrics(y, y_pred, sample_weight)
 
 
 def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:

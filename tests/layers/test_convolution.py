@@ -297,3 +297,59 @@ def test_unknown_image_sizes_work():
         layer = layers.Conv2D(4, 3, strides=2, padding=padding)
         assert layer(layers.Input((3, None, None))).shape == shape
         layer(torch.zeros(1, 3, 9, 11))
+
+
+def _standardized(kernel):
+    axes = tuple(range(kernel.ndim - 1))
+    return (kernel - kernel.mean(axes, keepdim=True)) / kernel.std(axes, correction=0, keepdim=True)
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("rank", RANKS)
+def test_convolution_op_may_be_overridden_or_called_with_another_kernel(rank, padding, data_format):
+    cls = getattr(layers, f"Conv{rank}D")
+
+    class ByOverride(cls):
+        def convolution_op(self, inputs, kernel):
+            return super().convolution_op(inputs, _standardized(kernel))
+
+    class ByCall(cls):
+        def call(self, inputs):
+            axes = (-1,) if self.data_format == "channels_last" else (-1, *[1] * self.rank)
+            y = self.convolution_op(inputs, _standardized(self.kernel)) + self.bias.view(axes)
+            return self.activation(y)
+
+    options = {"padding": padding, "data_format": data_format, "activation": "tanh", "strides": 2}
+    made = [kind(6, 3, bias_initializer="ones", **options) for kind in (ByOverride, ByCall, cls)]
+    x = torch.randn(SHAPES[rank])
+    x = x if data_format == "channels_last" else x.movedim(-1, 1)
+    for layer in made:
+        layer.build(tuple(x.shape))
+    kernel, bias = made[0].get_weights()
+    made[1].set_weights([kernel, bias])
+    made[2].set_weights([_standardized(torch.tensor(kernel)).numpy(), bias])
+
+    by_override, by_call, plain = (layer(x) for layer in made)
+
+    assert_close(by_override, plain)
+    assert_close(by_call, plain)
+    model = kerasish.Sequential([kerasish.Input(x.shape[1:]), made[0]])
+    assert_close(model.predict(x, verbose=0), plain.detach().numpy())
+    by_override.sum().backward()
+    plain.sum().backward()
+    assert made[0].conv.weight.grad.abs().sum() > 0
+    assert_close(made[0].conv.bias.grad, made[2].conv.bias.grad)
+
+
+def test_convolution_op_pads_causally():
+    class Doubled(layers.Conv1D):
+        def convolution_op(self, inputs, kernel):
+            return super().convolution_op(inputs, kernel * 2)
+
+    layer, plain = (kind(4, 3, padding="causal") for kind in (Doubled, layers.Conv1D))
+    x = torch.randn(SHAPES[1])
+    layer(x), plain(x)
+    plain.set_weights(layer.get_weights())
+
+    assert_close(layer(x), plain(x) * 2)

@@ -143,3 +143,14 @@ def test_lazy_torch_modules_make_their_weights_with_the_model():
     assert model.count_params() == (27 + 1) * 4 + 4 * 4 + (64 + 1) * 2
     assert_close(lazy[1].running_mean, torch.zeros(4))
     assert_close(model.eval()(x), model.layers[-1].module(lazy.eval()(x)))
+
+
+def test_input_layer_takes_the_older_word_for_its_shape():
+    model = Sequential([layers.InputLayer(input_shape=(3,)), layers.Dense(2)])
+    assert model.input_shape == (None, 3)
+
+
+@pytest.mark.parametrize("dtype", ["string", str, object], ids=str)
+def test_input_of_strings_is_refused_with_what_to_do(dtype):
+    with pytest.raises(ValueError, match=r"Input 'title': torch has no .*layer\.map\(dataset\)"):
+        Input((1,), dtype=dtype, name="title")

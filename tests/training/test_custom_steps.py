@@ -449,3 +449,29 @@ def test_inputs_in_tuples_or_lists_come_in_tuples():
     assert [type(x) for x in of_list] == [list]
     assert [tuple(x.shape) for x in of_tuple] == [X.shape]
     assert tuple(bare.shape) == X.shape
+
+
+def test_older_words_for_the_compiled_loss_and_metrics_still_work():
+    class Older(Net):
+        def train_step(self, data):
+            x, y = data
+            y_pred = self(x, training=True)
+            loss = self.compiled_loss(y, y_pred, regularization_losses=self.losses)
+            self.zero_grad()
+            loss.backward()
+            weights = self.trainable_variables
+            with torch.no_grad():
+                self.optimizer.apply_gradients(zip([w.grad for w in weights], weights, strict=True))
+            self.compiled_metrics.update_state(y, y_pred)
+            return {m.name: m.result() for m in self.metrics}
+
+    ours, reference = pair(Older, kernel_regularizer="l2")
+    reference.first.kernel_regularizer = ours.first.kernel_regularizer
+    compile_with = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+    for model in (ours, reference):
+        model.last.activation = torch.nn.Softmax(-1)
+        model.compile("sgd", **compile_with)
+        model.fit(X, LABELS, epochs=2, batch_size=16, shuffle=False, verbose=0)
+
+    for key in ("loss", "accuracy"):
+        assert_close(ours.history.history[key], reference.history.history[key])

@@ -266,7 +266,8 @@ class Differences(torch.overrides.TorchFunctionMode):
         return result
 
     def _note(self, a: Tensor, b: Tensor) -> None:
-        # Only outputs carry a history; both count rows along their first axis.
+        # Only outputs carry a history; both count rows along their first axis. With equal ranks
+        # that axis stays the first, as where several quantiles or components meet one target.
         mixed = a.requires_grad != b.requires_grad
-        if mixed and a.dim() and b.dim() and len(a) == len(b) and a.shape != b.shape:
+        if mixed and a.dim() and b.dim() and a.dim() != b.dim() and len(a) == len(b):
             self.found = tuple(a.shape), tuple(b.shape)
