@@ -19,6 +19,7 @@ import torch
 
 from kerasish.config import DTypePolicy, as_dtype, dtype_name
 from kerasish.describe import describe, suggest
+from kerasish.keras_words import FUNCTION_ROOMS, FUNCTIONS, in_own_words
 from kerasish.stock_modules import make_stock, stock_config
 
 PUBLIC_MODULES = (
@@ -219,6 +220,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         return config
     if "class_name" not in config:
         return {key: deserialize(value, custom_objects) for key, value in config.items()}
+    config = in_own_words(config)
     class_name = config["class_name"]
     if class_name in _PLAIN:
         return _PLAIN[class_name](config["config"], custom_objects)
@@ -247,7 +249,11 @@ def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> 
                 return table[key]
     if module == "torch":
         return torch_function(name)
-    if module is not None:
+    if module == FUNCTIONS:
+        found = (_public_object(f"kerasish.{room}", name) for room in FUNCTION_ROOMS)
+        if (function := next((f for f in found if inspect.isroutine(f)), None)) is not None:
+            return function
+    elif module is not None:
         found = _public_object(module, name)
         # Only a module's own public objects count, not what it happens to import.
         if found is not None and public_module(found) == module:

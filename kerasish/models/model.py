@@ -16,6 +16,7 @@ from kerasish.layers.foreign import unique_for
 from kerasish.layers.holder import nearest_layers
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in
 from kerasish.models import bundle, freezing, rates, saving
+from kerasish.models.keras_graph import graph_from_keras, is_keras_graph
 from kerasish.models.summary import model_html, print_summary
 from kerasish.training.trainer import Trainer
 
@@ -95,12 +96,16 @@ class Model(Trainer, Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
         """Make the model that `get_config` described, with new weights."""
-        if not config.keys() >= {"nodes", "input_structure", "output_structure"}:
-            return super().from_config(config, custom_objects)
-        from kerasish.models.graph_config import graph_from_config
+        if is_keras_graph(config):
+            inputs, outputs = graph_from_keras(config, custom_objects)
+        elif config.keys() >= {"nodes", "input_structure", "output_structure"}:
+            from kerasish.models.graph_config import graph_from_config
 
-        inputs, outputs = graph_from_config(config, custom_objects)
-        return cls(inputs, outputs, name=config["name"], trainable=config["trainable"])
+            inputs, outputs = graph_from_config(config, custom_objects)
+        else:
+            return super().from_config(config, custom_objects)
+        trainable = config.get("trainable", True)
+        return cls(inputs, outputs, name=config["name"], trainable=trainable)
 
     def build(self, input_shape: Any) -> None:
         """Make all weights for an input shape, batch axis included, `None` where unknown."""
@@ -317,6 +322,22 @@ class Model(Trainer, Layer):
     def to_json(self) -> str:
         """The configuration as JSON text."""
         return saving.to_json(self)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """How the model is compiled, by values that JSON can hold; `None` if it is not.
+
+        Raises:
+            TypeError: If a loss, metric or optimizer has no name that a file could give.
+        """
+        return saving.compile_config(self) if self.compiled else None
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config`, here or in Keras, describes it.
+
+        Raises:
+            ValueError: If it names what is neither kerasish's own nor registered.
+        """
+        saving.compile_from_config(self, config)
 
     def to_torch(self) -> nn.Module:
         """A twin made of nothing but `torch.nn`, with the same outputs and state_dict keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -117,14 +118,47 @@ def to_json(model: Any) -> str:
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Make the model that `model.to_json()` describes, with new weights.
 
+    Keras's own text is understood, too: its layers are made under their names, `set_weights` takes
+    what `get_weights` of Keras's model gives, and the model is compiled as that was.
+
     Args:
-        json_string: What `to_json` returned.
+        json_string: What `to_json` returned, here or in Keras 3.
         custom_objects: Classes and functions of yours by name, beside the registered ones.
 
     Raises:
         ValueError: If the text names unknown classes.
     """
-    return deserialize(json.loads(json_string), custom_objects)
+    config = json.loads(json_string)
+    model = deserialize(config, custom_objects)
+    if config.get("compile_config"):
+        compile_from_config(model, config["compile_config"], custom_objects)
+    return model
+
+
+def compile_from_config(
+    model: Any, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+) -> None:
+    """Compile a model as a configuration says, one of `get_compile_config` or of Keras."""
+    known = inspect.signature(model.compile).parameters.keys() - {"jit_compile"}  # the machine's
+    given = deserialize({k: v for k, v in config.items() if k in known}, custom_objects)
+    model.compile(**given)
+
+
+def compile_config(model: Any) -> dict[str, Any]:
+    """How a model is compiled, by values that JSON can hold."""
+    recipe = model._recipe
+    return {
+        "optimizer": serialize(recipe.optimizer),
+        **{
+            key: serialize(getattr(recipe, key))
+            for key in ("loss", "loss_weights", "metrics", "weighted_metrics")
+        },
+        **{
+            key: getattr(recipe, key)
+            for key in ("precision", "memory_format", "accumulate_steps", "clip_norm")
+        },
+        "lr_multipliers": serialize(recipe.lr_multipliers),
+    }
 
 
 def _free_path(filepath: str | Path, overwrite: bool) -> Path:
@@ -153,20 +187,8 @@ def _config_or_none(model: Any) -> Any:
 
 
 def _compile_config(model: Any) -> Any:
-    recipe = model._recipe
     try:
-        return {
-            "optimizer": serialize(recipe.optimizer),
-            **{
-                key: serialize(getattr(recipe, key))
-                for key in ("loss", "loss_weights", "metrics", "weighted_metrics")
-            },
-            **{
-                key: getattr(recipe, key)
-                for key in ("precision", "memory_format", "accumulate_steps", "clip_norm")
-            },
-            "lr_multipliers": serialize(recipe.lr_multipliers),
-        }
+        return compile_config(model)
     except NotSerializableError as error:
         warnings.warn(
             f"save: how the model was compiled is not saved; compile it again after loading. "

@@ -165,7 +165,11 @@ class Sequential(GraphModel):
         start = deserialize(config.get("input"), custom_objects)
         layers = [deserialize(layer, custom_objects) for layer in config["layers"]]
         stack = layers if start is None else [start, *layers]
-        return cls(stack, trainable=config["trainable"], name=config["name"])
+        made = cls(stack, trainable=config.get("trainable", True), name=config["name"])
+        shape = config.get("build_input_shape")  # by Keras, of a model that began without an Input
+        if shape and made._placeholder is None:
+            made.build((None, *shape[1:]))
+        return made
 
 
 def _placeholder_of(layer: Layer) -> Any:
