@@ -146,6 +146,14 @@ class Variable(Tensor):
         values = self.numpy()
         return values if dtype is None else values.astype(dtype)
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Arithmetic beside arrays is torch's, for its gradients; all else sees an array."""
+        operation = _operations.get(ufunc) if method == "__call__" and not kwargs else None
+        if operation is not None:
+            return operation(*(_as_operand(value, self.device) for value in inputs))
+        arrays = [value.numpy() if isinstance(value, Tensor) else value for value in inputs]
+        return getattr(ufunc, method)(*arrays, **kwargs)
+
     def like_me(self, tensor: Tensor) -> Self:
         """Another tensor as a variable with this one's name and role."""
         role = {"trainable": self.requires_grad, "is_parameter": self._is_param}
@@ -165,6 +173,22 @@ class Variable(Tensor):
         return f'Variable("{self._path}", {self.detach()!r})'
 
 
+_operations = {
+    np.add: torch.add,
+    np.subtract: torch.sub,
+    np.multiply: torch.mul,
+    np.true_divide: torch.true_divide,
+    np.power: torch.pow,
+    np.matmul: torch.matmul,
+}
+
+
+def _as_operand(value: Any, device: torch.device) -> Any:
+    if isinstance(value, np.ndarray):
+        return torch.tensor(value, device=device)
+    return value.item() if isinstance(value, np.generic) else value
+
+
 class _Worded:
     """The words of a variable for a tensor that a module made; pickles know nothing of them."""
 
@@ -172,6 +196,7 @@ class _Worded:
     value, trainable = Variable.value, Variable.trainable
     assign, assign_add, assign_sub = Variable.assign, Variable.assign_add, Variable.assign_sub
     numpy, __array__ = Variable.numpy, Variable.__array__
+    __array_ufunc__ = Variable.__array_ufunc__
 
     @property
     def name(self) -> str:

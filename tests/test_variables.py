@@ -94,3 +94,46 @@ def test_a_copy_is_a_variable_of_its_own():
     assert (twin.weight.name, twin.weight.trainable) == ("weight", False)
     twin.weight.trainable = True
     assert twin.weight.requires_grad
+
+
+BESIDE_ARRAYS = {
+    "variable * array": (lambda v, a: v * a, lambda v, a: v * a),
+    "array * variable": (lambda v, a: a * v, lambda v, a: v * a),
+    "variable - array": (lambda v, a: v - a, lambda v, a: v - a),
+    "array / variable": (lambda v, a: a / v, lambda v, a: a / v),
+    "variable ** array": (lambda v, a: v**a, lambda v, a: v**a),
+    "array @ variable": (lambda v, a: a @ v, lambda v, a: (a * v).sum()),
+    "number of numpy + variable": (lambda v, a: a[0] + v, lambda v, a: a[0] + v),
+}
+
+
+@pytest.mark.parametrize(("ours", "torchs"), BESIDE_ARRAYS.values(), ids=BESIDE_ARRAYS)
+@pytest.mark.parametrize("kind", ["variable", "weight"])
+def test_gradients_flow_through_arithmetic_with_arrays(ours, torchs, kind):
+    array = np.array([1.0, 2.0, 3.0], "float32")
+    array.flags.writeable = False
+    if kind == "variable":
+        variable = Variable([4.0, 5.0, 6.0])
+    else:
+        layer = layers.PReLU()
+        layer.build((None, 3))
+        variable = layer.trainable_weights[0]
+        variable.assign([4.0, 5.0, 6.0])
+    plain = torch.tensor([4.0, 5.0, 6.0], requires_grad=True)
+
+    got, want = ours(variable, array), torchs(plain, torch.tensor(array))
+    got.sum().backward()
+    want.sum().backward()
+
+    assert type(got) is torch.Tensor
+    assert_close(got, want)
+    assert_close(variable.grad, plain.grad)
+
+
+def test_numpy_functions_take_a_variable_as_an_array():
+    variable = Variable([-1.0, 2.0])
+
+    assert np.abs(variable).tolist() == [1, 2]
+    assert np.maximum(variable, np.zeros(2)).tolist() == [0, 2]
+    assert np.add.reduce(variable) == 1
+    assert type(np.abs(variable)) is np.ndarray
