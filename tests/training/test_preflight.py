@@ -485,6 +485,16 @@ ADVICE = {
         "'words'",
         "Dense",
     ),
+    "K148": (
+        lambda: padded(Padded(handed_on=False)),
+        "Embedding 'words'",
+        "compute_mask(x)",
+    ),
+    "K148 in a layer": (
+        lambda: padded(stack(Deaf(), layers.LSTM(3), Dense(1), shape=(6,))),
+        "'deaf.words'",
+        "compute_mask(x)",
+    ),
     "K139": (
         lambda: fit(
             regressor(),
@@ -636,6 +646,47 @@ def multi_label():
     y = torch.randint(0, 2, (ROWS, 5))
     model = classifier("sigmoid", units=5)
     fit(model, "binary_crossentropy", numbers(4), y, metrics=["binary_accuracy"])
+
+
+class Padded(kerasish.Model):
+    """Text whose zeros are padding, in code of one's own."""
+
+    def __init__(self, *, handed_on):
+        super().__init__()
+        self.words = layers.Embedding(9, 4, mask_zero=True)
+        self.lstm, self.price = layers.LSTM(3), Dense(1, name="price")
+        self.handed_on = handed_on
+
+    def call(self, x):
+        mask = self.words.compute_mask(x) if self.handed_on else None
+        return self.price(self.lstm(self.words(x), mask=mask))
+
+
+class Deaf(layers.Layer):
+    """Has an embedding with a mask, and no mask of its own."""
+
+    def __init__(self):
+        super().__init__(name="deaf")
+        self.words = layers.Embedding(9, 4, mask_zero=True)
+
+    def call(self, x):
+        return self.words(x)
+
+
+class Telling(Deaf):
+    """The same, with the mask."""
+
+    def compute_mask(self, inputs, mask=None):
+        return self.words.compute_mask(inputs)
+
+
+def padded(model):
+    fit(model, "mse", torch.randint(0, 9, (ROWS, 6)), numbers(1))
+
+
+def masks_that_are_handed_on():
+    padded(Padded(handed_on=True))
+    padded(stack(Telling(), layers.LSTM(3), Dense(1), shape=(6,)))
 
 
 def text_model():
@@ -873,6 +924,7 @@ GOOD = [
     autoencoder,
     multi_label,
     text_model,
+    masks_that_are_handed_on,
     two_outputs,
     images_with_rescaling,
     images_with_adapted_normalisation,

@@ -9,6 +9,7 @@ from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.classes import check_batches, check_class_weights
 from kerasish.training.preflight.inputs import check_inputs
 from kerasish.training.preflight.lookups import Calls, check_lookups
+from kerasish.training.preflight.masks import check_masks
 from kerasish.training.preflight.metrics import check_metrics
 from kerasish.training.preflight.outputs import check_losses, check_outputs
 from kerasish.training.preflight.subject import Subject
@@ -39,6 +40,7 @@ def check_before_training(
     check_inputs(subject)
     check_lookups(subject, lookups or [])
     check_weights(subject)
+    check_masks(subject)
     check_targets(subject)
     check_outputs(subject)
     check_losses(subject)
