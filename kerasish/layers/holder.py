@@ -283,10 +283,15 @@ class WeightHolder(nn.Module):
     # Losses
 
     def add_loss(self, loss: Tensor) -> None:
-        """Add to the training loss, from inside `forward`; forgotten at the model's next call."""
+        """Add to the training loss, from inside `forward`; forgotten at the model's next call.
+
+        Args:
+            loss: A number, or several: a list, or a tensor of any shape. They are summed.
+        """
         for value in loss if isinstance(loss, (list, tuple)) else [loss]:
             if not (isinstance(value, Tensor) and value.is_meta):
-                self._losses.append(value)
+                many = isinstance(value, Tensor) and value.dim() > 0
+                self._losses.append(value.sum() if many else value)
                 added_losses.any = True
 
     @property

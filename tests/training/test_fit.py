@@ -602,6 +602,20 @@ def test_a_model_may_train_on_added_losses_alone():
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_an_added_loss_for_each_row_counts_as_their_sum():
+    class ByRow(layers.Layer):
+        def call(self, inputs):
+            self.add_loss(inputs.abs().sum(-1, keepdim=True))
+            return inputs
+
+    model = kerasish.Sequential([ByRow()])
+    model.compile("sgd", device="cpu")
+    rows = np.array([[1.0, -2.0], [3.0, 0.5], [0.0, 4.0]], "float32")
+
+    # Of batches of two rows and of one: their sums, by their numbers of rows.
+    assert model.evaluate(rows, batch_size=2, verbose=0) == pytest.approx((2 * 6.5 + 4.0) / 3)
+
+
 @pytest.mark.parametrize("verbose", ["auto", 0, 1, 2])
 def test_every_verbosity_trains(verbose, capsys):
     model = compiled(classifier(kerasish))
