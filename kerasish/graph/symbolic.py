@@ -308,7 +308,7 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
         Exception: What the call itself raises on such shapes, with the shapes added as a note.
     """
     # Copies of the lists in them, which the caller may go on filling.
-    args, kwargs = map_nested(_as_python_number, (args, kwargs))
+    args, kwargs = map_nested(_as_constant_argument, (args, kwargs))
     node = Node(target, args, kwargs)
     _check_arguments(node)
     try:
@@ -336,9 +336,18 @@ def _explain_stand_ins(node: Node, error: Exception) -> None:
         )
 
 
-def _as_python_number(value: Any) -> Any:
-    """NumPy's numbers as Python's, which generated code can write down."""
-    return value.item() if isinstance(value, np.generic) else value
+def _as_constant_argument(value: Any) -> Any:
+    """NumPy's numbers as Python's, which generated code can write down; tensors without history.
+
+    A tensor computed from weights is a constant of the graph. With its history, the second step
+    would go backward through it once more; a model says that those weights are not trained.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Tensor) and value.grad_fn is not None and expansion.opens is None:
+        value = value.detach()
+        value.is_cut_off = True  # type: ignore[attr-defined]
+    return value
 
 
 def _as_constant(value: Any) -> Any:

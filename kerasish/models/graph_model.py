@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -160,6 +161,15 @@ class GraphModel(Model):
         self._constants.append(tensor)
         key = f"constant_{len(self._constants) - 1}"
         if key not in self._buffers:
+            if hasattr(tensor, "is_cut_off"):
+                del tensor.is_cut_off  # said once
+                warnings.warn(
+                    f'Model "{self.name}": a tensor of shape {tuple(tensor.shape)} was computed '
+                    "outside the model from weights that train. The model keeps its numbers, and "
+                    "those weights are not trained. To train them, compute it in the call() of a "
+                    "layer of your own.",
+                    stacklevel=2,
+                )
             self.register_buffer(key, tensor)
         return key
 
