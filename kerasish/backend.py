@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kerasish import ops
 from kerasish.config import (
     as_dtype,
     backend,
@@ -51,6 +52,76 @@ def device(device_name: str) -> torch.device:
         device(type='cpu')
     """
     return torch.device(device_name.lower().replace("gpu", "cuda").removeprefix("/device:"))
+
+
+def ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: Any) -> torch.Tensor:
+    """The CTC loss of each row, from probabilities whose last class stands for "no label".
+
+    Shapes:
+        y_true: `(batch, labels)`, class numbers
+        y_pred: `(batch, time, classes)`, probabilities
+        input_length, label_length: `(batch, 1)`
+        output: `(batch, 1)`
+
+    Args:
+        y_true: The labels. Numbers that are no labels, such as 99 for 30 classes, fill up rows.
+        y_pred: What a softmax gives.
+        input_length: How many steps of each row count.
+        label_length: How many of its labels.
+
+    Example:
+        >>> y_pred = torch.tensor([[[0.5, 0.5], [0.25, 0.75]]])  # spelled as (0, -), (-, 0), (0, 0)
+        >>> cost = ctc_batch_cost([[0]], y_pred, [[2]], [[1]])
+        >>> round(float(torch.exp(-cost)), 4)
+        0.625
+    """
+    labels, probabilities = ops.cast(y_true, "int64"), ops.convert_to_tensor(y_pred)
+    blank = probabilities.shape[-1] - 1
+    places = torch.arange(labels.shape[1], device=labels.device)
+    counts = (places < _as_column(label_length, labels)) & (labels < blank)
+    cost = ops.ctc_loss(
+        labels.clamp(max=blank),
+        torch.log(probabilities + epsilon()),
+        counts.sum(dim=1),
+        _as_column(input_length, labels)[:, 0],
+        mask_index=blank,
+    )
+    return cost[:, None]
+
+
+def ctc_decode(
+    y_pred: Any,
+    input_length: Any,
+    greedy: bool = True,
+    beam_width: int = 100,
+    top_paths: int = 1,
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """The labels that rows of probabilities spell; their last class stands for "no label".
+
+    Args:
+        y_pred: `(batch, time, classes)`, what a softmax gives.
+        input_length: How many steps of each row count: `(batch,)`.
+        greedy: Whether to take the best class of each step, instead of searching for the best rows.
+        beam_width: How many rows the search keeps.
+        top_paths: How many it gives.
+
+    Returns:
+        A list with `(batch, time)` labels for each path, filled up with -1; and their scores.
+    """
+    probabilities = ops.convert_to_tensor(y_pred)
+    labels, scores = ops.ctc_decode(
+        torch.log(probabilities + epsilon()),
+        _as_column(input_length, probabilities)[:, 0],
+        strategy="greedy" if greedy else "beam_search",
+        beam_width=beam_width,
+        top_paths=top_paths,
+        mask_index=probabilities.shape[-1] - 1,
+    )
+    return list(labels), scores
+
+
+def _as_column(lengths: Any, beside: torch.Tensor) -> torch.Tensor:
+    return ops.cast(lengths, "int64").to(beside.device).reshape(-1, 1)
 
 
 def get_uid(prefix: str = "") -> int:
@@ -120,6 +191,8 @@ def result_type(*dtypes: Any) -> str:
 __all__ = [
     "backend",
     "clear_session",
+    "ctc_batch_cost",
+    "ctc_decode",
     "device",
     "epsilon",
     "floatx",

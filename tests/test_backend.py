@@ -75,3 +75,37 @@ def test_a_device_holds_inside_a_block():
 
 def test_the_version_is_told():
     assert kerasish.version() == kerasish.__version__
+
+
+def spelled(probabilities, path_labels):
+    """The probability of a row of labels, by adding that of every path through the steps."""
+    steps, classes = probabilities.shape
+    total = 0.0
+    for path in itertools.product(range(classes), repeat=steps):
+        merged = [c for i, c in enumerate(path) if i == 0 or c != path[i - 1]]
+        if [c for c in merged if c != classes - 1] == path_labels:
+            total += torch.stack([probabilities[i, c] for i, c in enumerate(path)]).prod().item()
+    return total
+
+
+@pytest.mark.parametrize("fill", [0, 99], ids=["told by lengths", "told by numbers"])
+def test_ctc_batch_cost_is_minus_the_log_of_the_probability_of_the_labels(fill):
+    y_pred = torch.softmax(torch.randn(2, 4, 3), dim=-1)
+    y_true = torch.tensor([[1, 0], [1, fill]]).float()
+    lengths = [[2], [1]] if fill == 0 else [[2], [2]]
+
+    cost = backend.ctc_batch_cost(y_true, y_pred, [[4], [4]], lengths)
+
+    want = [[spelled(y_pred[0], [1, 0])], [spelled(y_pred[1], [1])]]
+    torch.testing.assert_close(torch.exp(-cost), torch.tensor(want), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_ctc_decode_takes_the_last_class_for_no_label(greedy):
+    steps = torch.tensor([[1, 1, 2, 1, 0], [2, 0, 2, 2, 1]])
+    y_pred = torch.nn.functional.one_hot(steps, 3) * 0.97 + 0.01
+
+    (labels,), _ = backend.ctc_decode(y_pred.numpy(), [5.0, 4.0], greedy=greedy)
+
+    assert labels[0].tolist() == [1, 1, 0, -1, -1]
+    assert labels[1].tolist() == [0, -1, -1, -1, -1]
