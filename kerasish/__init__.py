@@ -25,7 +25,7 @@ from kerasish.initializers import Initializer
 from kerasish.layers import Input, InputSpec, Layer
 from kerasish.losses import Loss
 from kerasish.metrics import Metric
-from kerasish.models import Ensemble, Model, Sequential, load_model
+from kerasish.models import Ensemble, Function, Model, Sequential, load_model
 from kerasish.optimizers import Optimizer
 from kerasish.registry import register
 from kerasish.regularizers import Regularizer
@@ -74,6 +74,7 @@ _LAZY = (
 __all__ = [
     "DTypePolicy",
     "Ensemble",
+    "Function",
     "Initializer",
     "Input",
     "InputSpec",

@@ -3,7 +3,7 @@
 from kerasish import saving as _saving
 from kerasish.models.clone import clone_model
 from kerasish.models.ensemble import Ensemble
-from kerasish.models.functional import Functional
+from kerasish.models.functional import Function, Functional
 from kerasish.models.model import Model, ModuleModel
 from kerasish.models.saving import (
     load_model,
@@ -18,6 +18,7 @@ _saving.provide(load_model, load_weights, save_model, save_weights)
 
 __all__ = [
     "Ensemble",
+    "Function",
     "Functional",
     "Model",
     "ModuleModel",

@@ -73,3 +73,30 @@ class Functional(GraphModel):
         if type(self).__init__ is not Functional.__init__:
             return super().get_config()
         return {"name": self.name, "trainable": self._trainable, **graph_to_config(self)}
+
+
+class Function(Functional):
+    """The calls between symbolic tensors, to be called: the part of a model that gives `outputs`.
+
+    It shares the layers, and computes in the modes that these are in: after `fit`, `evaluate` and
+    `predict` in evaluation mode.
+
+    Args:
+        inputs: A symbolic tensor, or a list, tuple or dict of them; inputs of a model, or what a
+            layer of it gave.
+        outputs: The same; any structure.
+        name: A label.
+        trainable: `False` freezes the layers.
+
+    Raises:
+        TypeError: If inputs or outputs are not symbolic.
+        ValueError: If the outputs cannot be computed from the inputs.
+
+    Example:
+        >>> import torch
+        >>> from kerasish import Input, Sequential, layers
+        >>> model = Sequential([Input((4,)), layers.Dense(3, name="hidden"), layers.Dense(1)])
+        >>> hidden = Function(model.inputs, model.get_layer("hidden").output)
+        >>> hidden(torch.ones(2, 4)).shape
+        torch.Size([2, 3])
+    """
