@@ -36,6 +36,18 @@ def same_rank(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     return y_true, y_pred
 
 
+def with_unit_axis(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Targets with the outputs' axis of size 1, if that is all they lack.
+
+    It is the last axis, as of (batch, time) beside (batch, time, 1), or that of the channels, as of
+    masks (batch, height, width) beside (batch, 1, height, width).
+    """
+    for axis in (-1, 1) if 0 < y_true.ndim == y_pred.ndim - 1 else ():
+        if y_pred.shape[axis] == 1 and y_true.shape[1:] == y_pred.squeeze(axis).shape[1:]:
+            return y_true.unsqueeze(axis)
+    return y_true
+
+
 def aligned(y_true: Any, y_pred: Any, name: str) -> tuple[Tensor, Tensor]:
     """Give targets the type, device and shape of the predictions, or say why that cannot be.
 

@@ -14,6 +14,7 @@ from kerasish import losses, metrics
 from kerasish.data.arrays import leaves
 from kerasish.describe import describe, suggest
 from kerasish.losses.names import resolve_crossentropy
+from kerasish.losses.shapes import with_unit_axis
 from kerasish.metrics import Mean, Metric
 from kerasish.training.loss_kinds import kind_of_loss
 from kerasish.training.recipe import Recipe
@@ -52,7 +53,8 @@ class OutputObjective:
         y_pred: Tensor,
     ) -> None:
         self.name, self.weight = name, weight
-        shapes = (() if y_true is None else tuple(y_true.shape), tuple(y_pred.shape))
+        target = () if y_true is None else tuple(with_unit_axis(y_true, y_pred).shape)
+        shapes = (target, tuple(y_pred.shape))
         if isinstance(loss, str) and loss in ("crossentropy", "ce"):
             self.loss = resolve_crossentropy(loss, *shapes)
         else:

@@ -13,7 +13,7 @@ from torch import Tensor
 from kerasish import losses
 from kerasish.data.arrays import leaves
 from kerasish.describe import describe
-from kerasish.losses.shapes import same_rank
+from kerasish.losses.shapes import with_unit_axis
 from kerasish.training.loss_kinds import class_axis, kind_of_loss
 from kerasish.training.objective import Objective, OutputObjective
 
@@ -107,8 +107,8 @@ def fit_target(output: OutputObjective, y_true: Tensor, y_pred: Tensor) -> Tenso
         dtype = y_pred.dtype
     if y_true.dim() == y_pred.dim() + 1 and y_true.shape[-1] == 1:
         y_true = y_true.squeeze(-1)  # here it is the targets that give way, whatever their rank
-    elif y_true.dim():
-        y_true, _ = same_rank(y_true, y_pred)
+    else:
+        y_true = with_unit_axis(y_true, y_pred)
     _check_shape(output, y_true, y_pred)
     if y_true.is_floating_point() and not bool(torch.isfinite(y_true).all()):
         raise ValueError(

@@ -35,13 +35,40 @@ def test_class_numbers_become_int64_of_one_rank(dtype, shape):
 
 
 @pytest.mark.parametrize(
-    ("given_", "outputs"), [((6,), (6, 1)), ((6, 1), (6,)), ((6, 1), (6, 1)), ((6, 2, 1), (6, 2))]
+    ("given_", "outputs"),
+    [
+        ((6,), (6, 1)),
+        ((6, 1), (6,)),
+        ((6, 1), (6, 1)),
+        ((6, 2, 1), (6, 2)),
+        ((6, 2), (6, 2, 1)),  # a number for each step
+        ((6, 4, 5), (6, 4, 5, 1)),  # masks without their axis of channels
+        ((6, 4, 5), (6, 1, 4, 5)),
+    ],
 )
 def test_numbers_take_the_shape_and_type_of_the_outputs(given_, outputs):
     y, _ = prepared(torch.ones(given_, dtype=torch.int32), torch.zeros(outputs), "mse")
 
     assert y.shape == outputs
     assert y.dtype == torch.float32
+
+
+@pytest.mark.parametrize("outputs", [(6, 2, 1), (6, 3, 4, 1), (6, 3, 4)])
+def test_targets_that_lack_more_than_an_axis_of_one_are_refused(outputs):
+    with pytest.raises(ValueError, match="K115"):
+        prepared(torch.zeros(6, 3), torch.zeros(outputs), loss=losses.MeanSquaredError())
+
+
+def test_a_mask_without_channels_has_the_loss_and_accuracy_of_one_with():
+    masks = torch.tensor(np.random.default_rng(0).integers(0, 2, (6, 4, 4)), dtype=torch.float32)
+    images = masks.unsqueeze(1) + 0.1
+    inputs = Input((1, 4, 4))
+    model = Model(inputs, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs))
+    model.compile("sgd", "binary_crossentropy", metrics=["accuracy"])
+
+    without = model.evaluate(images, masks, verbose=0)
+
+    assert without == model.evaluate(images, masks.unsqueeze(1), verbose=0)
 
 
 def test_half_precision_outputs_do_not_narrow_class_numbers():
