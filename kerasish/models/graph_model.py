@@ -161,8 +161,7 @@ class GraphModel(Model):
         self._constants.append(tensor)
         key = f"constant_{len(self._constants) - 1}"
         if key not in self._buffers:
-            if hasattr(tensor, "is_cut_off"):
-                del tensor.is_cut_off  # said once
+            if vars(tensor).pop("is_cut_off", False):  # said once
                 warnings.warn(
                     f'Model "{self.name}": a tensor of shape {tuple(tensor.shape)} was computed '
                     "outside the model from weights that train. The model keeps its numbers, and "

@@ -275,12 +275,12 @@ def test_torch_functions_survive_saving(name, tmp_path):
 def test_a_tensor_computed_from_weights_outside_is_a_constant_and_is_said():
     table = layers.Embedding(6, 3, name="table")
     x = Input((6, 3))
-    model = Model(x, dense(2)(x + table(torch.arange(6))))
-    model.compile("sgd", "mse")
-    data = torch.zeros(4, 6, 3), torch.ones(4, 6, 2)
+    outputs = dense(2)(x + table(torch.arange(6)))
 
     with pytest.warns(UserWarning, match=r"shape \(6, 3\) was computed outside the model"):
-        model.fit(*data, batch_size=2, epochs=2, verbose=0)
+        model = Model(x, outputs)
+    model.compile("sgd", "mse")
+    model.fit(torch.zeros(4, 6, 3), torch.ones(4, 6, 2), batch_size=2, epochs=2, verbose=0)
 
     assert len(model.trainable_weights) == 2
     assert table.embeddings.grad is None
