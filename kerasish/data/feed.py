@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
 from kerasish.data.shard import Shard
+from kerasish.data.told_rows import Telling
 from kerasish.data.transfer import Transfer
 from kerasish.describe import describe
 
@@ -34,6 +35,7 @@ class Feed:
         passes_before: How many passes the model was trained on in earlier fits: what is random
             about samples goes on from there.
         in_tuples: Whether batches without targets come as tuples or lists of one.
+        telling: What to do while rows of a data set are read, from their numbers and the pass's.
         rows: Where several processes share the data: this one's rows in the latest batch, and the
             mean over all of them. `None` where it has all rows.
     """
@@ -44,6 +46,7 @@ class Feed:
     first_epoch: int = 0
     passes_before: int = 0
     in_tuples: bool = False
+    telling: Telling | None = None
     rows: tuple[int, float] | None = None
     _shard: Shard | None = None
     _taken: int = 0  # batches that the next pass leaves out

@@ -18,6 +18,7 @@ from kerasish.data.followed import Listener, followed
 from kerasish.data.lookahead import Lookahead
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
+from kerasish.data.told_rows import telling_rows
 from kerasish.data.transfer import Transfer
 from kerasish.describe import describe, users_level
 
@@ -276,19 +277,22 @@ class StreamFeed(Feed):
         states = [generator.get_state() for generator in self._generators()]
         self._random_before = {**random_state(), "generators": states}
         self._epoch = epoch
+        reached = self.passes_before + epoch
         if self._sampler is not None:
             self._sampler.epoch = epoch
             if isinstance(self._source, ReadyLoader):
-                self._source.set_epoch(self.passes_before + epoch)
+                self._source.set_epoch(reached)
         elif hasattr(getattr(self._source, "sampler", None), "set_epoch"):
-            self._source.sampler.set_epoch(epoch)
+            self._source.sampler.set_epoch(reached)
         if hasattr(getattr(self._source, "dataset", None), "set_epoch"):
-            self._source.dataset.set_epoch(epoch)  # type: ignore[attr-defined]  # it shuffles itself
+            self._source.dataset.set_epoch(reached)  # type: ignore[attr-defined]  # it shuffles itself
         if not isinstance(self._source, Iterable) or hasattr(self._source, "on_epoch_end"):
             return self._by_index(epoch)
-        if self._sampler is not None:
-            return iter(self._source)
-        source, self._listener = followed(self._source)
+        source = self._source
+        if self._sampler is None:
+            source, self._listener = followed(source)
+        if self.telling is not None:
+            source = telling_rows(source, reached, self.telling)
         return iter(source)
 
     def _by_index(self, epoch: int) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Which samples of the data a batch holds, told to the augmentation layers in a model.
+"""Which samples of the data a batch holds, told to augmentation layers in a model and in the data.
 
 What such a layer does to a sample then depends on its seed, the epoch and the sample's number, and
 neither on the size of the batch, nor on its order, nor on where training was interrupted.
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from kerasish.data.arrays import leaves
 from kerasish.data.feed import Batch, Feed
-from kerasish.layers.augmentation.draws import Samples, see
+from kerasish.data.told_rows import Telling
+from kerasish.layers.augmentation.draws import Samples, layers_by_sample, reading, see
 
 _STRIDE = 1 << 20  # between the first rows of batches whose size nobody knows
 
@@ -22,6 +23,11 @@ _STRIDE = 1 << 20  # between the first rows of batches whose size nobody knows
 def draws_by_sample(model: nn.Module) -> bool:
     """Whether any layer of a model draws by sample."""
     return any(getattr(module, "draws_by_sample", False) for module in model.modules())
+
+
+def telling() -> Telling | None:
+    """How layers in a data set get to know which rows are read; `None` where there are none."""
+    return reading if layers_by_sample.any else None
 
 
 def told(feed: Feed, epoch: int, *, counts: bool = False) -> Iterator[Batch]:

@@ -23,7 +23,7 @@ from kerasish.training.plan import StepPlan
 from kerasish.training.planned import fit_inputs, preparer_of
 from kerasish.training.recipe import Recipe
 from kerasish.training.run import Run
-from kerasish.training.samples import draws_by_sample
+from kerasish.training.samples import draws_by_sample, telling
 from kerasish.training.session import (
     as_numpy,
     check_count,
@@ -145,6 +145,7 @@ class Trainer(OnBatch):
                 shard=parallel.shard_of(kind, training=True),
                 floats=recipe.floats,
             )
+            feed.telling = telling()
             feed.first_epoch = initial_epoch
             feed.passes_before = 0 if initial_epoch else self._passes
             validation = None
@@ -223,7 +224,7 @@ class Trainer(OnBatch):
         shard = parallel.shard_of(recipe.data_parallel, training=False)
         if self._tests_itself:
             shard = None  # what such a step makes of its batches, nobody else can add up
-        return make_feed(
+        feed = make_feed(
             self._open_inputs(x),
             y,
             weight,
@@ -232,6 +233,8 @@ class Trainer(OnBatch):
             shard=shard,
             floats=recipe.floats,
         )
+        feed.telling = telling()
+        return feed
 
     def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         """Evaluate one pass. Returns the logs."""

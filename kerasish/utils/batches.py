@@ -13,6 +13,7 @@ from torch.utils.data import Sampler
 from kerasish.data.batch_source import BatchSource, ReadyLoader
 from kerasish.data.feed import mix_seed
 from kerasish.describe import describe
+from kerasish.layers.augmentation.draws import layers_by_sample, reading
 
 
 class EpochOrder(Sampler):
@@ -32,10 +33,14 @@ class EpochOrder(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         epoch, self.epoch = self.epoch, self.epoch + 1
+        return iter(self.order(epoch))
+
+    def order(self, epoch: int) -> list[int]:
+        """The rows' numbers in the order of an epoch."""
         if not self.shuffle:
-            return iter(range(self.count))
+            return list(range(self.count))
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-        return iter(torch.randperm(self.count, generator=generator).tolist())
+        return torch.randperm(self.count, generator=generator).tolist()
 
     def __len__(self) -> int:
         return self.count
@@ -83,15 +88,29 @@ class Batches(ReadyLoader):
 
     def __iter__(self) -> Iterator[Any]:
         # What is random in a batch, like the order, depends on the pass alone.
-        self.set_epoch(self.sampler.epoch)  # type: ignore[attr-defined]
-        return self._changed(super().__iter__())
+        epoch = self.sampler.epoch  # type: ignore[attr-defined]
+        self.set_epoch(epoch)
+        batches = super().__iter__()
+        if self.functions and layers_by_sample.any:
+            batches = self._changed_by_sample(batches, epoch)
+        elif self.functions:
+            batches = (batch if batch is None else self._changed(batch) for batch in batches)
+        return itertools.islice((batch for batch in batches if batch is not None), self.limit)
 
-    def _changed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        whole = (batch for batch in batches if batch is not None)
-        for batch in itertools.islice(whole, self.limit):
-            for function in self.functions:
-                batch = function(*batch) if isinstance(batch, tuple) else function(batch)
-            yield batch
+    def _changed_by_sample(self, batches: Iterator[Any], epoch: int) -> Iterator[Any]:
+        """The batches, changed where augmentation layers know which rows they hold."""
+        rows = self.sampler.order(epoch)  # type: ignore[attr-defined]
+        size = self.batch_size or 1
+        for first, batch in zip(itertools.count(step=size), batches, strict=False):
+            if batch is not None:
+                with reading(rows[first : first + size], epoch):
+                    batch = self._changed(batch)
+                yield batch
+
+    def _changed(self, batch: Any) -> Any:
+        for function in self.functions:
+            batch = function(*batch) if isinstance(batch, tuple) else function(batch)
+        return batch
 
     def __len__(self) -> int:
         return super().__len__() if self.limit is None else min(self.limit, super().__len__())

@@ -19,6 +19,7 @@ from kerasish.layers.augmentation.draws import (
     Draws,
     Samples,
     current_samples,
+    layers_by_sample,
     mix_number,
     sample_keys,
 )
@@ -103,6 +104,7 @@ class AugmentationLayer(Layer):
             min_ndim=3, max_ndim=4, hint="Pass a batch of images, or one image."
         )
         self._looked_at_range = False
+        layers_by_sample.any = True
 
     # What subclasses define
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -159,6 +159,24 @@ def seeing(samples: Samples | None) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+class _LayersBySample:
+    """Whether any layer that draws by sample was ever made: until then, nobody need be told."""
+
+    any = False
+
+
+layers_by_sample = _LayersBySample()
+
+
+def reading(numbers: list[int], epoch: int) -> AbstractContextManager[None]:
+    """Let augmentation layers know that these rows are read, one by one or together."""
+    try:
+        indices = torch.as_tensor(numbers, dtype=torch.int64)
+    except (TypeError, ValueError, RuntimeError):  # names in the place of numbers
+        return seeing(None)
+    return seeing(Samples(indices, epoch, Counter()) if indices.dim() == 1 else None)
 
 
 def see(samples: Samples) -> None:
