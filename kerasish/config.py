@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,6 +179,23 @@ def set_random_seed(seed: int) -> None:
 def random_seed() -> int | None:
     """The seed last given to `set_random_seed`, or `None`."""
     return _seed
+
+
+def disable_traceback_filtering() -> None:
+    """Keras's switch: errors show where they come from. Here they always do."""
+
+
+def enable_traceback_filtering() -> None:
+    """Keras's switch, without effect: no part of a traceback is hidden."""
+    warnings.warn(
+        "enable_traceback_filtering has no effect: kerasish shows tracebacks as they are.",
+        stacklevel=2,
+    )
+
+
+def is_traceback_filtering_enabled() -> bool:
+    """Whether tracebacks are shortened: never."""
+    return False
 
 
 if "KERASISH_IMAGE_DATA_FORMAT" in os.environ:

@@ -109,3 +109,11 @@ def test_ctc_decode_takes_the_last_class_for_no_label(greedy):
 
     assert labels[0].tolist() == [1, 1, 0, -1, -1]
     assert labels[1].tolist() == [0, -1, -1, -1, -1]
+
+
+def test_tracebacks_are_never_filtered():
+    kerasish.config.disable_traceback_filtering()
+    with pytest.warns(UserWarning, match="enable_traceback_filtering has no effect"):
+        kerasish.config.enable_traceback_filtering()
+
+    assert not kerasish.config.is_traceback_filtering_enabled()
