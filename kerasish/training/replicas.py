@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from kerasish.data.arrays import leaves
 from kerasish.layers.augmentation.draws import Samples, current_samples, seeing
-from kerasish.layers.holder import added_losses
 
 
 class OnAllGpus:
@@ -63,10 +62,6 @@ class _Part(nn.Module):
             result = self.function(self.model, x)
             first = next(leaves(x))
             rows = torch.full((1,), float(len(first)), device=first.device)
-            return result, self._added(), rows
-
-    def _added(self) -> Tensor | None:
-        if not added_losses.any:
-            return None
-        losses = [loss for m in self.model.modules() for loss in getattr(m, "_losses", ())]
-        return torch.stack([loss.reshape(()) for loss in losses]).sum()[None] if losses else None
+            added = [loss for m in self.model.modules() for loss in getattr(m, "_losses", ())]
+            total = torch.as_tensor(sum(added), device=first.device)[None] if added else None
+            return result, total, rows
