@@ -27,7 +27,7 @@ from kerasish.graph.symbolic import (
 )
 from kerasish.layers.arguments import ShownSignature, constructor_signature
 from kerasish.layers.children import adopt
-from kerasish.layers.holder import WeightHolder
+from kerasish.layers.holder import WeightHolder, added_losses
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_like
@@ -73,6 +73,7 @@ class Layer(WeightHolder):
     casts_outputs: ClassVar[bool] = True  # to the compute type of a mixed policy
 
     _call_parameters: ClassVar[frozenset[str]] = frozenset()
+    _adds_losses: ClassVar[bool] = False  # as far as the code of `call` or `forward` tells
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,6 +88,9 @@ class Layer(WeightHolder):
             cls.__init__ = _adopting(own["__init__"])
         if "build" in own:
             cls.build = _finishing(own["build"])
+        codes = [getattr(own.get(name), "__code__", None) for name in ("call", "forward")]
+        if any(code is not None and "add_loss" in code.co_names for code in codes):
+            cls._adds_losses = True
         if ("forward" in own or "call" in own) and "is_transparent" not in own:
             cls.is_transparent = False  # new code: its author has not said so
 
@@ -129,6 +133,8 @@ class Layer(WeightHolder):
         self.dtype_policy = as_policy(dtype)
         self.autocast = autocast
         self.activity_regularizer = regularizers.get(activity_regularizer)
+        if self._adds_losses or self.activity_regularizer is not None:
+            added_losses.any = True  # before the first call, which is outermost to others inside it
         self.input_spec: InputSpec | None = None
         self.built = False
         self.sample_shape = None if input_shape is None else tuple(input_shape)
@@ -173,6 +179,8 @@ class Layer(WeightHolder):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer on tensors, arrays or symbolic tensors."""
+        if added_losses.any and self._starts_afresh():
+            return self._call_afresh(args, kwargs)
         if self._direct and len(args) == 1 and not kwargs:
             x = args[0]
             if type(x) is Tensor and x.dim() in self._ranks:
@@ -184,6 +192,22 @@ class Layer(WeightHolder):
                     self._explain(error, args)
                     raise
         return self._call_in_full(args, kwargs)
+
+    def _starts_afresh(self) -> bool:
+        """Whether this call is no part of another layer's, and what earlier ones added is past.
+
+        A model's step calls the layers of its graph one by one, and a shared one several times.
+        """
+        is_shared = len(self._nodes) > 1
+        return not (added_losses.collecting or is_shared or torch.compiler.is_compiling())
+
+    def _call_afresh(self, args: tuple, kwargs: dict) -> Any:
+        self.clear_losses()
+        added_losses.collecting = True
+        try:
+            return self(*args, **kwargs)
+        finally:
+            added_losses.collecting = False
 
     def _call_in_full(self, args: tuple, kwargs: dict) -> Any:
         """The long way: symbolic inputs, building, checks, casts, modes."""

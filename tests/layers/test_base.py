@@ -10,7 +10,8 @@ from torch import nn
 from torch.testing import assert_close
 
 import kerasish
-from kerasish import Input, Model, Sequential, layers
+from kerasish import Input, Model, Sequential, layers, optimizers
+from kerasish.layers.holder import added_losses
 from kerasish.layers.naming import forget_names
 
 
@@ -318,6 +319,49 @@ def test_losses_hold_what_layers_added_and_the_penalties():
     assert_close(penalty, 0.01 * model.layers[1].kernel.square().sum())
     model.clear_losses()
     assert len(model.losses) == 1
+
+
+class AddsSquare(layers.Layer):
+    def call(self, x):
+        self.add_loss(x.square().mean())
+        return x
+
+
+class Twice(layers.Layer):
+    """Calls a layer that adds to the loss two times."""
+
+    def __init__(self):
+        super().__init__()
+        self.adds = AddsSquare()
+
+    def call(self, x):
+        return self.adds(2 * self.adds(x))
+
+
+def test_losses_are_those_of_the_last_call_of_the_outermost_layer(monkeypatch):
+    monkeypatch.setattr(added_losses, "any", False)
+    layer, x = Twice(), torch.ones(2, 3)
+
+    for _ in range(2):
+        layer(x)
+        assert [float(loss) for loss in layer.losses] == [1, 4]
+
+    layer.adds(3 * x)
+    assert [float(loss) for loss in layer.losses] == [9]
+
+
+def test_a_layer_that_a_graph_calls_twice_keeps_both_losses_in_fit_and_evaluate():
+    shared, inputs = AddsSquare(), Input((3,))
+    first = layers.Dense(3, kernel_initializer="identity", use_bias=False)
+    model = Model(inputs, shared(shared(first(inputs)) * 2))
+    model.compile(optimizers.SGD(1e-9), device="cpu")
+    x = torch.randn(8, 3)
+    once = float(x.square().mean())
+
+    assert model.fit(x, verbose=0).history["loss"] == pytest.approx([5 * once])
+    assert model.evaluate(x, verbose=0) == pytest.approx(5 * once)
+    model(x)
+    assert [loss.item() for loss in model.losses] == pytest.approx([once, 4 * once])
 
 
 def test_a_penalty_on_the_output_is_divided_by_the_batch():

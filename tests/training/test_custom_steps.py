@@ -475,3 +475,34 @@ def test_older_words_for_the_compiled_loss_and_metrics_still_work():
 
     for key in ("loss", "accuracy"):
         assert_close(ours.history.history[key], reference.history.history[key])
+
+
+class Penalised(layers.Layer):
+    def call(self, inputs):
+        self.add_loss(inputs.square().mean())
+        return inputs
+
+
+def test_a_step_that_calls_layers_itself_sees_the_losses_of_this_batch():
+    class InParts(kerasish.Model):
+        def __init__(self):
+            super().__init__()
+            self.encoder = kerasish.Sequential([layers.Input((4,)), layers.Dense(3), Penalised()])
+            self.middle = Penalised()
+            self.decoder = layers.Dense(4)
+            self.counts = []
+
+        def train_step(self, data):
+            x, _ = data
+            y_pred = self.decoder(self.middle(self.encoder(x)))
+            self.counts.append(len(self.losses))
+            loss = (y_pred - x).square().mean() + sum(self.losses)
+            weights = self.trainable_variables
+            self.optimizer.apply(torch.autograd.grad(loss, weights), weights)
+            return {"loss": loss.detach()}
+
+    model = InParts()
+    model.compile("adam", device="cpu")
+    model.fit(X, X, batch_size=20, epochs=2, verbose=0)
+
+    assert model.counts == [2] * 6
