@@ -98,7 +98,8 @@ class FullTrainStep:
         self.parameters = [p for p in plan.model.parameters() if p.requires_grad]
         self.scaler = plan.scaler
         self.pending = 0  # batches whose gradients wait for the update
-        self.pending_rows: float = 0
+        self.pending_rows: float = 0  # theirs, as a part of what full batches have
+        self._unit: float = 1
         self.forward = plan.training_forward()
         self._backward = backward_on(plan.device)
 
@@ -110,11 +111,13 @@ class FullTrainStep:
     def state_dict(self) -> dict[str, Any]:
         """What is waiting for the update, and the scale of the loss."""
         scaler = None if self.scaler is None else self.scaler.state_dict()
-        return {"pending": self.pending, "pending_rows": self.pending_rows, "scaler": scaler}
+        waiting = {"pending": self.pending, "pending_rows": self.pending_rows, "unit": self._unit}
+        return {**waiting, "scaler": scaler}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the gradients gathered so far are the parameters' own."""
         self.pending, self.pending_rows = state["pending"], state["pending_rows"]
+        self._unit = state["unit"]
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])
 
@@ -144,10 +147,14 @@ class FullTrainStep:
             own: How many those are.
             mean: How many a process has on average.
         """
-        # Weighted by rows, so that a short last batch counts as it would in the big batch.
-        if self.plan.recipe.accumulate_steps > 1:
-            loss = loss * own
-            self.pending_rows += mean
+        # Weighted by rows, so that a short last batch counts as it would in the big batch. In parts
+        # of an update, since a sum over many rows would not fit into half precision.
+        steps = self.plan.recipe.accumulate_steps
+        if steps > 1:
+            if not self.pending:
+                self._unit = mean * steps
+            loss = loss * (own / self._unit)
+            self.pending_rows += mean / self._unit
         elif own != mean:
             loss = loss * (own / mean)
         if self.scaler is not None:

@@ -266,3 +266,25 @@ def test_members_that_gather_differently_are_refused():
     )
     with pytest.raises(ValueError, match="same gradient_accumulation_steps, got 1, 2"):
         optimizers.MultiOptimizer(parts)
+
+
+def test_gathered_gradients_fit_into_half_precision_as_those_of_one_batch_do():
+    # An activation's gradient of a mean: 0.4 / 400 times the scale of 2**16 fits, the sum does not.
+    x = torch.rand(400, 4)
+    gathering, plain = (
+        compiled(
+            kerasish.Sequential([kerasish.Input((4,)), layers.Dense(1), layers.Dense(1)]),
+            loss="mse",
+            precision="float16-mixed",
+            accumulate_steps=steps,
+        )
+        for steps in (4, 1)
+    )
+    plain.set_weights(gathering.get_weights())
+    before = gathering.get_weights()[0].copy()
+
+    gathering.fit(x, x[:, :1] * 0.1, batch_size=100, shuffle=False, verbose=0)
+    plain.fit(x, x[:, :1] * 0.1, batch_size=400, shuffle=False, verbose=0)
+
+    assert not np.array_equal(plain.get_weights()[0], before)
+    assert_same_weights(gathering, plain, 1e-3)
