@@ -84,6 +84,16 @@ def test_weights_are_read_from_files(suffix, network, tmp_path):
     assert_close(model(IMAGES), network(IMAGES).softmax(-1))
 
 
+def test_a_pretrained_network_is_called_for_its_predictions_as_a_loaded_model_is(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+
+    model = applications.SqueezeNet1_1(input_shape=(3, 32, 32), weights=tmp_path / "w.pth")
+    fresh = applications.SqueezeNet1_1(input_shape=(3, 32, 32), weights=None)
+
+    assert_close(model(IMAGES), network(IMAGES).softmax(-1))  # no dropout
+    assert fresh.training
+
+
 def test_another_number_of_classes_keeps_the_backbone_and_renews_the_head(network, tmp_path):
     torch.save(network.state_dict(), tmp_path / "w.pth")
 

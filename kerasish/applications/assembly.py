@@ -71,7 +71,7 @@ def assemble(
         outputs = pooled(features, pooling)
     model = Model(frame.inputs, outputs, name=name or architecture)
     furnish(model, frame, published, include_top, weights is not None, include_preprocessing)
-    return model
+    return model if state is None else model.eval()  # as a loaded model is
 
 
 @dataclasses.dataclass

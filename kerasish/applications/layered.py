@@ -210,7 +210,7 @@ class Layered(Application):
         model = Model(frame.inputs, outputs, name=name or title)
         has_head = path is not None and self._load(model, path, HEAD if include_top else None)
         furnish(model, frame, self.published, include_top, has_head, include_preprocessing)
-        return model
+        return model if path is None else model.eval()  # as a loaded model is
 
     def _find(
         self, weights: Any, has_top: bool, frame: Frame, options: dict[str, Any]

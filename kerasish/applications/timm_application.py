@@ -87,7 +87,7 @@ class TimmApplication(Application):
             outputs = pooled(features, pooling)
         model = Model(frame.inputs, outputs, name=name or self.architecture)
         furnish(model, frame, published, include_top, state is not None, include_preprocessing)
-        return model
+        return model if state is None else model.eval()  # as a loaded model is
 
     def _state(self, weights: Any) -> dict[str, Tensor] | None:
         if weights is None:

@@ -115,6 +115,7 @@ def test_inception_resnets_blocks_give_keras_numbers(tmp_path, monkeypatch):
 
     x = images(75)
     assert mine.count_params() == model.count_params()
+    assert not mine.training
     want = model.predict(x, verbose=0)
     assert_close(mine.predict(arranged(x), verbose=0), want, rtol=1e-4, atol=1e-5)
 

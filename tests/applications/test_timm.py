@@ -32,7 +32,7 @@ def test_a_model_with_timms_weights_gives_timms_numbers(name, tmp_path):
     )
 
     x = torch.rand(2, 3, 160, 160)
-    assert_close(model.eval()(x), whole(x))
+    assert_close(model(x), whole(x))
 
 
 @pytest.mark.parametrize(
