@@ -207,3 +207,10 @@ def test_alias_to_a_missing_tensor_is_left_out():
     header = json.dumps({"__metadata__": {"a": "absent", "format": "pt"}}).encode()
 
     assert decode_tensors(len(header).to_bytes(8, "little") + header) == {}
+
+
+def test_a_tensor_made_of_other_tensors_is_refused_by_name():
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    with pytest.raises(TypeError, match="Cannot store 'w': TwoTensor is another library's kind"):
+        encode_tensors({"w": TwoTensor(torch.ones(2), torch.ones(2))})

@@ -18,9 +18,12 @@ from torch import Tensor, fx, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from kerasish.variables import Variable, Weight
+
 WORTH = 1 << 22  # multiply-adds of a product from which oneDNN pays for the longer way to it
 _CPU_INFO = Path("/proc/cpuinfo")
 _LARGE = 1 << 12  # numbers of a weight from which a batch may come to so many
+_ORDINARY = (Tensor, nn.Parameter, Variable, Weight)  # those of others know what they multiply by
 
 
 @functools.cache
@@ -49,6 +52,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and x.dtype is weight.dtype is torch.float32
         and torch._C._get_mkldnn_enabled()  # type: ignore[attr-defined]
         and not torch.is_autocast_enabled("cpu")
+        and type(weight) in _ORDINARY
     )
     if not is_worth_it:
         return functional.linear(x, weight, bias)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from kerasish.config import dtype_name
 from kerasish.describe import describe
@@ -102,6 +103,12 @@ def _check_storable(name: str, tensor: torch.Tensor) -> None:
         raise TypeError(f"Cannot store '{name}': expected a tensor, got {describe(tensor)}.")
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise TypeError(f"Cannot store '{name}': call .to_dense() or .dequantize() on it first.")
+    if is_traceable_wrapper_subclass(tensor):
+        raise TypeError(
+            f"Cannot store '{name}': {type(tensor).__name__} is another library's kind of tensor, "
+            "which no safetensors file can hold. Save before quantising or distributing the "
+            "model, or use that library's own way to save."
+        )
     if tensor.is_meta:
         raise TypeError(f"Cannot store '{name}': it is on the meta device and has no values.")
     if tensor.dtype not in STORABLE:

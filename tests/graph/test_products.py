@@ -177,3 +177,45 @@ def test_a_plain_torch_twin_calls_torch_alone():
     twin = model.to_torch()
     assert "kerasish" not in twin.code
     torch.testing.assert_close(twin(x), model(x))
+
+
+class Wrapped(torch.Tensor):
+    """A weight as quantisation libraries have it: it says itself how a linear layer computes."""
+
+    def __new__(cls, values):
+        options = {"dtype": values.dtype, "device": values.device}
+        return torch.Tensor._make_wrapper_subclass(cls, values.shape, **options)
+
+    def __init__(self, values):
+        self.values = values
+
+    def __tensor_flatten__(self):
+        return ["values"], None
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is functional.linear:
+            return functional.linear(args[0], args[1].values, *args[2:])
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.detach.default:
+            return cls(args[0].values)
+        raise NotImplementedError(f"{func} of a wrapped weight")
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("has_run", [False, True])
+def test_weights_of_other_libraries_multiply_as_they_know(has_run, calls):
+    model = kerasish.Sequential([kerasish.Input((12,)), layers.Dense(6)])
+    x = np.random.default_rng(0).normal(size=(4, 12)).astype("float32")
+    wanted = model.predict(x, verbose=0) if has_run else model(x).detach().numpy()
+    calls.clear()
+
+    module = model.layers[0].linear
+    module.weight = nn.Parameter(Wrapped(module.weight.detach()), requires_grad=False)
+
+    np.testing.assert_allclose(model.predict(x, verbose=0), wanted, rtol=1e-5)
+    assert not calls
