@@ -153,7 +153,13 @@ class WeightHolder(nn.Module):
         elif name[0] != "_" and is_named(value):
             named: Any = value  # likewise
             value = nn.ModuleDict(named)
+        if name in self.__dict__.get("_modules", ()):
+            self.__dict__.pop(name, None)
         super().__setattr__(name, value)
+        if name in self.__dict__.get("_modules", ()) and hasattr(type(self), name):
+            # Somebody's part called as a method of ours is: Python looks where torch keeps modules
+            # after it has looked at the class.
+            self.__dict__[name] = value
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         with self._keeping_variables():

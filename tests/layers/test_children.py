@@ -223,3 +223,27 @@ def test_a_summary_counts_layers_with_parts_that_are_never_used(capsys):
 def test_weights_not_made_yet_are_still_missed():
     with pytest.raises(ValueError, match="has no weights yet"):
         Choosing(4).count_params()
+
+
+def test_a_part_may_have_the_name_of_a_method():
+    class Staged(Model):
+        def __init__(self):
+            super().__init__()
+            self.stages = [layers.Dense(3) for _ in range(2)]
+            self.classify = layers.Dense(2)
+
+        def call(self, x):
+            for stage in self.stages:
+                x = stage(x)
+            return self.classify(x)
+
+    model = Staged()
+    assert model(torch.ones(1, 3)).shape == (1, 2)
+    assert len(model.weights) == 6
+
+    copied = copy.deepcopy(model)
+    assert copied.classify is copied._modules["classify"]
+    model.freeze(first=1)
+    model.classify = None
+    assert model.classify is None
+    assert len(model.weights) == 4
