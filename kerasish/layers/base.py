@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -336,6 +336,46 @@ class Layer(WeightHolder):
         raise NotImplementedError(
             f"{type(self).__name__} must define forward(self, x) or call(self, inputs)."
         )
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Tensor],
+        non_trainable_variables: Sequence[Tensor],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """Call the layer with these values in the place of its weights, which stay as they are.
+
+        A function of its arguments alone, as `torch.func.grad` and `vmap` want it.
+
+        Args:
+            trainable_variables: In the order and the shapes of `layer.trainable_variables`.
+            non_trainable_variables: In those of `layer.non_trainable_variables`.
+            *args: What the layer is called on.
+            return_losses: Whether to give the losses of the call, too.
+            **kwargs: Other arguments of the call, such as `training`.
+
+        Returns:
+            The outputs, the non-trainable variables after the call, and the losses if asked for.
+
+        Raises:
+            ValueError: If numbers or shapes of variables differ.
+
+        Example:
+            >>> from kerasish.layers import Dense
+            >>> layer = Dense(2)
+            >>> layer.build((None, 3))
+            >>> outputs, _ = layer.stateless_call(
+            ...     [torch.ones(2, 3), torch.zeros(2)], [], torch.ones(1, 3)
+            ... )
+            >>> outputs
+            tensor([[3., 3.]])
+        """
+        from kerasish.layers.stateless import stateless_call
+
+        given = trainable_variables, non_trainable_variables, args, kwargs
+        return stateless_call(self, *given, return_losses=return_losses)
 
     # Symbolic calls
 
