@@ -115,4 +115,6 @@ def _decoded(items: Iterable[Any], who: str, encoding: str) -> list[str]:
             found[place] = item.decode(encoding)
         elif not isinstance(item, str):
             raise TypeError(f"{who}: expected strings, got {describe(item)}.")
+        elif type(item) is not str:
+            found[place] = str(item)  # a string of NumPy shows itself as such in a vocabulary
     return found

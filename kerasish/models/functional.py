@@ -7,7 +7,13 @@ from typing import Any
 from torch import nn
 
 from kerasish.describe import describe
-from kerasish.graph.symbolic import Symbolic, SymbolicTensor, is_symbolic, symbolic_leaves
+from kerasish.graph.symbolic import (
+    Symbolic,
+    SymbolicTensor,
+    is_symbolic,
+    map_nested,
+    symbolic_leaves,
+)
 from kerasish.layers.base import Layer
 from kerasish.models.graph_config import graph_to_config
 from kerasish.models.graph_model import GraphModel
@@ -20,7 +26,7 @@ class Functional(GraphModel):
 
     Args:
         inputs: A symbolic tensor, or a list, tuple or dict of them.
-        outputs: The same; any structure.
+        outputs: The same; any structure. A list of one gives its tensor when called, as in Keras.
         name: The model's name.
         trainable: `False` freezes it.
 
@@ -35,6 +41,8 @@ class Functional(GraphModel):
         (None, 2)
     """
 
+    _given: type = object  # what the outputs came in
+
     def __init__(
         self, inputs: Any, outputs: Any = None, name: str | None = None, trainable: bool = True
     ) -> None:
@@ -47,7 +55,8 @@ class Functional(GraphModel):
                     f"layers on it; got {got}."
                 )
         super().__init__(name=name)
-        self._set_graph(inputs, outputs)
+        self._set_graph(inputs, self._result_of(outputs))
+        self._given = type(outputs)
         for node in self.nodes:
             if isinstance(node.target, nn.Module):
                 self._register_layer(node.target)
@@ -56,6 +65,22 @@ class Functional(GraphModel):
         self._finish_build()
         if not trainable:
             self.trainable = False
+
+    def _result_of(self, outputs: Any) -> Any:
+        """What a call gives: of a list of one output that output alone, as in Keras."""
+        return _alone(outputs)
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, or the structure of them that the model was made of."""
+        output = self._output_structure
+        is_alone = self._given in (list, tuple) and isinstance(output, SymbolicTensor)
+        return self._given((output,)) if is_alone else output
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, or a structure of shapes if there are several."""
+        return map_nested(lambda tensor: tensor.shape, _alone(self._input_structure))
 
     def _check_input_names(self) -> None:
         """Inputs are given by name in a dict, so their names must be theirs alone."""
@@ -73,6 +98,12 @@ class Functional(GraphModel):
         if type(self).__init__ is not Functional.__init__:
             return super().get_config()
         return {"name": self.name, "trainable": self._trainable, **graph_to_config(self)}
+
+
+def _alone(structure: Any) -> Any:
+    """The item of a list or tuple of one; everything else as it is."""
+    is_one = isinstance(structure, (list, tuple)) and len(structure) == 1
+    return structure[0] if is_one else structure
 
 
 class Function(Functional):
@@ -100,3 +131,7 @@ class Function(Functional):
         >>> hidden(torch.ones(2, 4)).shape
         torch.Size([2, 3])
     """
+
+    def _result_of(self, outputs: Any) -> Any:
+        """The structure that it was made of, whatever it is."""
+        return outputs

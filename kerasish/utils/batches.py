@@ -136,3 +136,11 @@ class Batches(ReadyLoader):
     def prefetch(self, buffer_size: Any = None) -> Batches:
         """These batches as they are: `fit` fetches ahead by itself."""
         return self
+
+    def cache(self, filename: Any = None) -> Batches:
+        """These batches as they are, read and drawn anew in each pass, not kept in memory."""
+        return self
+
+    def cardinality(self) -> int:
+        """How many batches a pass has."""
+        return len(self)

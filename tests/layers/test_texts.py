@@ -66,3 +66,9 @@ def test_other_things_are_refused():
 
 def test_bytes_are_decoded():
     assert as_texts(["ü".encode("latin-1")], "Layer", "latin-1").flat == ["ü"]
+
+
+def test_strings_of_numpy_become_pythons():
+    found = as_texts([np.str_("a"), "b"], "it")
+
+    assert [type(text) for text in found.flat] == [str, str]

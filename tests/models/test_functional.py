@@ -50,3 +50,48 @@ def test_a_function_is_saved_with_what_it_is_part_of(tmp_path):
 def test_a_function_needs_symbolic_tensors():
     with pytest.raises(TypeError, match="must be symbolic tensors"):
         Function(torch.ones(2), torch.ones(2))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_one_output_in_a_list_comes_out_alone_as_in_keras(kind, tmp_path):
+    inputs = Input((4,))
+    outputs = layers.Dense(2)(inputs)
+    model = Model(kind([inputs]), kind([outputs]))
+    x, y = torch.randn(6, 4), torch.randn(6, 2)
+
+    model.compile("sgd", ["mse"])
+    model.fit([x], [y], verbose=0)
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+
+    assert model.predict(x, verbose=0).shape == (6, 2)
+    assert_close(model(x), load_model(tmp_path / "model.keras")(x))
+    assert Model(model.inputs, model.outputs)(x).shape == (6, 2)
+    assert layers.Dense(3)(model(Input((4,)))).shape == (None, 3)
+
+
+def test_shapes_of_one_input_and_one_output_are_no_lists_but_the_tensors_are():
+    inputs = Input((4,))
+    model = Model([inputs], [layers.Dense(2)(inputs)])
+
+    assert model.input_shape == (None, 4)
+    assert model.output_shape == (None, 2)
+    assert isinstance(model.input, list)
+    assert isinstance(model.output, list)
+    assert model.output[0] is model.outputs[0]
+
+
+def test_a_function_keeps_a_list_of_one():
+    inputs = Input((4,))
+
+    assert isinstance(Function(inputs, [layers.Dense(2)(inputs)])(torch.ones(1, 4)), list)
+
+
+def test_keras_agrees_on_lists_of_one():
+    keras = pytest.importorskip("keras")
+    inputs = keras.Input((4,))
+    model = keras.Model([inputs], [keras.layers.Dense(2)(inputs)])
+
+    assert tuple(model(torch.ones(3, 4)).shape) == (3, 2)
+    assert model.input_shape == (None, 4)
+    assert isinstance(model.output, list)
