@@ -17,6 +17,7 @@ from kerasish.graph.flat import flatten_graph, restore_graph
 from kerasish.graph.symbolic import Node, SymbolicTensor, is_symbolic, map_nested, symbolic_leaves
 from kerasish.layers.base import Layer
 from kerasish.layers.core import InputLayer
+from kerasish.layers.holder import added_losses
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.lora import LoraLinear
 from kerasish.models.model import Model
@@ -186,9 +187,9 @@ class GraphModel(Model):
         added.
         """
         modules = list(self.modules())
-        if not self._is_single or has_hooks(modules):
-            return self
         layers = [m for m in modules if isinstance(m, Layer)]
+        if not self._is_single or has_hooks(modules) or _may_share_losses(layers):
+            return self
         version = sum(layer._version for layer in layers if layer is not self)
         if self._short is None or self._short[0] != version:
             outputs = expand(self._input_list, self._output_structure, _may_open)
@@ -375,6 +376,15 @@ class GraphModel(Model):
 # torch modules that are one functional call on their own parameters. Exact types only: a
 # parametrised or quantised module has a class of its own.
 _OPEN_TORCH = (nn.Linear, LoraLinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Identity, nn.ReLU)
+
+
+def _may_share_losses(layers: list[Layer]) -> bool:
+    """Whether layers that may add losses are called several times in one call of the model.
+
+    Only within a call of the model itself do such losses add up; by itself, each call of an inner
+    model forgets those of the call before.
+    """
+    return added_losses.any and any(len(x._nodes) > 1 and not x.is_transparent for x in layers)
 
 
 def _may_open(module: nn.Module) -> bool:

@@ -350,8 +350,10 @@ def test_losses_are_those_of_the_last_call_of_the_outermost_layer(monkeypatch):
     assert [float(loss) for loss in layer.losses] == [9]
 
 
-def test_a_layer_that_a_graph_calls_twice_keeps_both_losses_in_fit_and_evaluate():
+@pytest.mark.parametrize("inside", ["layer", "model"])
+def test_a_layer_that_a_graph_calls_twice_keeps_both_losses_in_fit_and_evaluate(inside):
     shared, inputs = AddsSquare(), Input((3,))
+    shared = shared if inside == "layer" else Model(inputs, shared(inputs))
     first = layers.Dense(3, kernel_initializer="identity", use_bias=False)
     model = Model(inputs, shared(shared(first(inputs)) * 2))
     model.compile(optimizers.SGD(1e-9), device="cpu")
