@@ -325,7 +325,7 @@ ERRORS = {
     "K130 none": (
         lambda: fit(stack(layers.Flatten()), "mse", numbers(4), numbers(4)),
         "no parameters",
-        "trainable = True",
+        "evaluate()",
     ),
     "K131": (
         lambda: fit(regressor(), "mse", numbers(4), numbers(1), optimizer=other_parameters()),

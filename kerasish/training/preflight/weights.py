@@ -47,11 +47,14 @@ def check_weights(subject: Subject) -> None:
 def _check_trainable(model: nn.Module) -> None:
     if any(p.requires_grad for p in model.parameters()):
         return
-    has_some = next(model.parameters(), None) is not None
-    reason = "every parameter is frozen" if has_some else "the model has no parameters"
+    if next(model.parameters(), None) is None:
+        raise ValueError(
+            "K130: fit: there is nothing to train: the model has no parameters. Add a layer that "
+            "has weights; evaluate() gives the loss of a model without any."
+        )
     raise ValueError(
-        f"K130: fit: there is nothing to train: {reason}. "
-        "Set trainable = True on what should learn."
+        "K130: fit: there is nothing to train: every parameter is frozen. Set trainable = True on "
+        "what should learn."
     )
 
 
