@@ -370,7 +370,7 @@ def _warn_unless_parted(source: Any) -> None:
         warnings.warn(
             f"fit: each process reads all of {describe(source)}, so every row counts several "
             "times. Pass the Dataset itself, or a DataLoader with a DistributedSampler.",
-            stacklevel=5,
+            stacklevel=users_level(),
         )
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from kerasish.data.arrays import is_array
 from kerasish.data.columns import open_table
 from kerasish.data.stream import is_py_dataset
-from kerasish.describe import describe
+from kerasish.describe import describe, users_level
 
 
 def check_count(name: str, value: Any, minimum: int = 1, *, required: bool = False) -> None:
@@ -116,7 +116,7 @@ def check_shuffle(x: Any, shuffle: bool | str) -> None:
     if shuffle == "batch" and not is_shuffled:
         warnings.warn(
             f"fit: shuffle='batch' has no effect on {describe(x)}, which makes its own batches.",
-            stacklevel=3,
+            stacklevel=users_level(),
         )
 
 

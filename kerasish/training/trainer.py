@@ -7,32 +7,29 @@ from contextlib import closing
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from kerasish import optimizers
 from kerasish.callbacks import BackupAndRestore, CallbackList
 from kerasish.data import Feed, make_feed, split_tail
-from kerasish.data.arrays import is_array, map_leaves
-from kerasish.training import loop, parallel, preflight
+from kerasish.data.arrays import map_leaves
+from kerasish.training import loop, parallel
 from kerasish.training.aside import aside, fitting
 from kerasish.training.cache import check_cache_frozen
+from kerasish.training.feeding import Feeding
 from kerasish.training.guards import guarded
 from kerasish.training.on_batch import OnBatch
 from kerasish.training.placement import device_of, place_model, target_device
 from kerasish.training.plan import StepPlan
-from kerasish.training.planned import fit_inputs, preparer_of
+from kerasish.training.planned import fit_inputs
 from kerasish.training.recipe import Recipe
 from kerasish.training.run import Run
-from kerasish.training.samples import draws_by_sample, telling
+from kerasish.training.samples import draws_by_sample
 from kerasish.training.session import (
     as_numpy,
     check_count,
-    check_shuffle,
     final_logs,
     frequency,
-    noted_on_error,
     random_state_kept_on_error,
-    unpack_validation,
     warn_without_effect,
 )
 from kerasish.training.step import make_predict_step, make_test_step
@@ -40,14 +37,12 @@ from kerasish.training.tracker import Tracker
 from kerasish.tta.bound import bind_views, views_of
 
 
-class Trainer(OnBatch):
+class Trainer(Feeding, OnBatch):
     """Adds `compile`, `fit`, `evaluate`, `predict` and their relatives to a torch module.
 
     Override `train_step(self, data)`, `test_step`, `predict_step` or `compute_loss` to change what
     happens to a batch and keep everything around it.
     """
-
-    _passes = 0  # over training data, in all fits
 
     # Training
 
@@ -127,41 +122,22 @@ class Trainer(OnBatch):
         )
         validation_freq = frequency(validation_freq)
         with random_state_kept_on_error():
-            kind, device = recipe.data_parallel, target_device(self, recipe)  # type: ignore[arg-type]
-            parallel.begin(kind, device)
+            kind = recipe.data_parallel
+            parallel.begin(kind, target_device(self, recipe))  # type: ignore[arg-type]
             seed = parallel.common_seed(kind, int(torch.randint(2**31, ())))
             if validation_split and validation_data is None:
                 train, held = split_tail(x, y, sample_weight, validation_split)
                 (x, y, sample_weight), validation_data = train, held
-            check_shuffle(x, shuffle)
-            feed = make_feed(
-                x,
-                y,
-                sample_weight,
-                batch_size=batch_size,
-                shuffle=shuffle,
-                seed=seed,
-                device=device,
-                shard=parallel.shard_of(kind, training=True),
-                floats=recipe.floats,
-            )
-            feed.telling = telling()
-            feed.first_epoch = initial_epoch
-            feed.passes_before = 0 if initial_epoch else self._passes
+            data = x, y, sample_weight
+            feed = self._train_feed(data, batch_size, shuffle, seed, initial_epoch)
             validation = None
             if validation_data is not None:
-                vx, vy, vw = unpack_validation(validation_data)
-                takes_size = is_array(vx) or isinstance(vx, Dataset)
-                size = validation_batch_size or (batch_size if takes_size else None)
-                validation = self._test_feed(vx, vy, vw, size)
+                size = batch_size, validation_batch_size
+                validation = self._validation_feed(validation_data, *size)
             custom = self._trains_itself
             plan, tracker = self._plan_or_custom(feed, class_weight, custom)
             if validation is not None and plan is not None:
-                with noted_on_error("fit: in the validation data"):
-                    validation.prepare(preparer_of(plan, validation))
-                    preflight.check_validation(
-                        plan, feed, validation, is_tail=bool(validation_split)
-                    )
+                self._plan_validation(plan, feed, validation, is_tail=bool(validation_split))
             self._forget_gradients()
             if plan is not None or not custom:
                 self._bind_optimizer()
@@ -169,11 +145,9 @@ class Trainer(OnBatch):
             self._note_source(source)
             tells = draws_by_sample(self)  # type: ignore[arg-type]
             session = loop.Passes(feed, steps_per_epoch, initial_epoch, tells=tells)
-            val_passes = (
-                None
-                if validation is None
-                else loop.Passes(validation, validation_steps, restarts=True)
-            )
+            val_passes = None
+            if validation is not None:
+                val_passes = loop.Passes(validation, validation_steps, restarts=True)
             if resume is not None:
                 callbacks = [callbacks, BackupAndRestore.for_resume(resume)]
             listeners = CallbackList(
@@ -207,34 +181,20 @@ class Trainer(OnBatch):
                 run.train(initial_epoch, epochs)
         finally:
             self._passes = session.reached
-            # Whatever ended training, callbacks close their files and restore their weights, and
-            # the model is left ready for use.
-            self.eval()  # type: ignore[attr-defined]
-            if recipe.optimizer.use_ema:
-                # Before callbacks put back the weights of the best epoch.
-                listeners.before_train_end()
-                recipe.optimizer.finalize_variable_values()
-            listeners.on_train_end(final_logs(run.logs))
+            self._end_training(run)
         run.advise(source, speak=verbose != 0)
         return self.history
 
-    def _test_feed(self, x: Any, y: Any, weight: Any, batch_size: int | None) -> Feed:
-        recipe = self._require_compiled("evaluate")
-        device = target_device(self, recipe)  # type: ignore[arg-type]
-        shard = parallel.shard_of(recipe.data_parallel, training=False)
-        if self._tests_itself:
-            shard = None  # what such a step makes of its batches, nobody else can add up
-        feed = make_feed(
-            self._open_inputs(x),
-            y,
-            weight,
-            batch_size=batch_size,
-            device=device,
-            shard=shard,
-            floats=recipe.floats,
-        )
-        feed.telling = telling()
-        return feed
+    def _end_training(self, run: Run) -> None:
+        """Let callbacks close files and restore weights, and leave the model ready for use."""
+        assert self._recipe is not None
+        self.eval()  # type: ignore[attr-defined]
+        optimizer = self._recipe.optimizer
+        if optimizer.use_ema:
+            # Before callbacks put back the weights of the best epoch.
+            run.listeners.before_train_end()
+            optimizer.finalize_variable_values()
+        run.listeners.on_train_end(final_logs(run.logs))
 
     def _run_test(self, passes: loop.Passes, listeners: CallbackList) -> dict[str, Any]:
         """Evaluate one pass. Returns the logs."""
