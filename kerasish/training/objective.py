@@ -36,6 +36,7 @@ class OutputObjective:
     Attributes:
         name: The output's name.
         loss: A `Loss`, or `None` where this output has none.
+        loss_of: What to call as `loss(y_true, y_pred, sample_weight=None, mask=None)`.
         weight: Its factor in the total loss.
         metrics: Metrics that ignore sample weights.
         weighted_metrics: Metrics that use them.
@@ -64,6 +65,7 @@ class OutputObjective:
                 f"compile: the loss '{self.loss.name}' of output '{name}' gives a number for each "
                 'row (reduction=None), and training needs one. Use reduction="sum_over_batch_size".'
             )
+        self.loss_of = _without_mask(self.loss) if _ignores_masks(self.loss) else self.loss
         from_logits = bool(getattr(self.loss, "from_logits", False))
         binary_logits = from_logits and kind_of_loss(self.loss) == "binary"
         resolve = functools.partial(_metric, shapes, from_logits, binary_logits)
@@ -79,6 +81,22 @@ class OutputObjective:
         if self.loss is None or type(self.loss).__name__ in ("TorchLoss", "LossFunctionWrapper"):
             return None
         return y_pred.dtype if y_pred.is_floating_point() else None
+
+
+def _ignores_masks(loss: Any) -> bool:
+    """Whether a loss has a `__call__` of its own, with Keras's three arguments."""
+    own = type(loss).__call__
+    if loss is None or own is losses.Loss.__call__:
+        return False
+    parameters = inspect.signature(own).parameters.values()
+    return len(parameters) < 5 and not any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def _without_mask(loss: Any) -> Callable[..., Tensor]:
+    def loss_of(y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Tensor:
+        return loss(y_true, y_pred, sample_weight)
+
+    return loss_of
 
 
 def _metric(shapes: tuple, from_logits: bool, binary_logits: bool, identifier: Any) -> Metric:
@@ -271,8 +289,9 @@ class Objective:
 
     def loss_function(self) -> Callable[..., Tensor]:
         """The total loss as `loss(y_true, y_pred, sample_weight=None, mask=None)`."""
-        if self.is_single and self.outputs[0].loss is not None and self.outputs[0].weight == 1:
-            return self.outputs[0].loss
+        first = self.outputs[0]
+        if self.is_single and first.loss_of is not None and first.weight == 1:
+            return first.loss_of
         return self.weighted_sum
 
     def weighted_sum(self, y: Any, y_pred: Any, weight: Any = None, mask: Any = None) -> Tensor:
@@ -284,9 +303,9 @@ class Objective:
         for output, t, p, w, m in zip(
             self.outputs, targets, predictions, weights, masks, strict=True
         ):
-            if output.loss is None:
+            if output.loss_of is None:
                 continue
-            loss = output.loss(t, p, w, m)
+            loss = output.loss_of(t, p, w, m)
             if len(self.outputs) > 1:
                 output.loss_mean.update_state(loss.detach(), sample_weight=p.shape[0])
             total = loss * output.weight if total is None else total + loss * output.weight

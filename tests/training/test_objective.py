@@ -7,6 +7,8 @@ from torch.testing import assert_close
 
 import kerasish
 from kerasish import layers, losses, metrics, optimizers
+from kerasish.training.objective import Objective
+from kerasish.training.recipe import Recipe
 from tests.training.twins import PLAIN, assert_same_training, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::kerasish.training.preflight.AdviceWarning")
@@ -339,3 +341,16 @@ def test_no_metric_in_a_list_is_none():
     model.compile("sgd", "mse", metrics=[None, "mae"])
 
     assert list(model.fit(X, Y, verbose=0).history) == ["loss", "mae"]
+
+
+@pytest.mark.parametrize("count", [1, 2], ids=["one output", "two outputs"])
+def test_a_loss_may_have_keras_s_call_without_a_mask(count):
+    class Distance(losses.Loss):
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            return (y_pred - 1).abs().mean()
+
+    recipe = Recipe(optimizer=optimizers.SGD(), loss=Distance())
+    y = [torch.zeros(3, 2)] * count if count > 1 else torch.zeros(3, 2)
+    objective = Objective(recipe, ["a", "b"][:count], y, y)
+
+    assert objective.loss_function()(y, y, None, None) == count
