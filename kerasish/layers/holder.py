@@ -204,9 +204,18 @@ class WeightHolder(nn.Module):
                 weights += _plain_weights(module, key)
         return weights
 
+    def held_weights(self) -> list[KerasWeight]:
+        """`own_weights`, then what a subclass of a ready-made layer has added to them."""
+        found = list(self.own_weights())
+        if type(self).own_weights is WeightHolder.own_weights:
+            return found
+        known = {id(tensor) for weight in found for tensor in weight.tensors}
+        added = [w for w in WeightHolder.own_weights(self) if id(w.tensor) not in known]
+        return found + [w for w in added if isinstance(w.tensor, (nn.Parameter, Variable))]
+
     def keras_weights(self) -> list[KerasWeight]:
         """The weights of this layer and then of the layers inside it, each once."""
-        found = list(self.own_weights())
+        found = self.held_weights()
         for module in nearest_layers(self):
             found += module.keras_weights()
         return list({id(weight.tensor): weight for weight in found}.values())
@@ -237,7 +246,7 @@ class WeightHolder(nn.Module):
         tensors = tensors_of(weights)
         if any(is_wordless(tensor) for tensor in tensors):
             for layer in (self, *self.sublayers()):
-                for weight in layer.own_weights():
+                for weight in layer.held_weights():
                     for tensor in weight.tensors:
                         give_words(tensor, weight.name, f"{layer.name}/{weight.name}")
         return tensors

@@ -327,3 +327,35 @@ def test_the_torch_twin_shares_added_weights_as_plain_parameters():
     assert {type(b) for b in twin.buffers()} == {torch.Tensor}
     model.layers[-2].w.assign([1.0, 2.0, 3.0])
     assert_close(twin(torch.ones(1, 3)), torch.tensor([[2.0, 3.0, 4.0]]))
+
+
+class Scaled(layers.Dense):
+    """A ready-made layer with a weight, a state and a torch module more."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.scale = self.add_weight(
+            shape=(self.units,), initializer="ones", name="scale", regularizer="l2"
+        )
+        self.count = self.add_weight(shape=(), name="count", trainable=False)
+        self.head = torch.nn.Linear(self.units, 1, bias=False)
+
+    def call(self, inputs):
+        return self.head(super().call(inputs) * self.scale)
+
+
+def test_weights_that_a_subclass_adds_to_a_ready_made_layer_count():
+    model = kerasish.Sequential([layers.Input((4,)), Scaled(3)])
+    layer = model.layers[0]
+
+    assert [w.shape for w in layer.get_weights()] == [(4, 3), (3,), (3,), (), (1, 3)]
+    assert model.count_params() == 12 + 3 + 3 + 1 + 3
+    assert any(weight is layer.scale for weight in layer.trainable_weights)
+    assert [weight is layer.count for weight in layer.non_trainable_weights] == [True]
+    assert_close(sum(model.losses), torch.tensor(0.01 * 3))
+
+    model.compile("sgd", "mse", device="cpu")
+    loss = model.evaluate(np.zeros((2, 4)), np.zeros((2, 1)), verbose=0)
+    assert loss == pytest.approx(0.03)
+    layer.trainable = False
+    assert not layer.trainable_weights
