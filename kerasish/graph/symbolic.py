@@ -128,6 +128,15 @@ class SymbolicTensor(Symbolic):
         self.mask: SymbolicTensor | None = None
 
     @property
+    def _keras_mask(self) -> SymbolicTensor | None:
+        """Where Keras's guides look for the mask."""
+        return self.mask
+
+    @_keras_mask.setter
+    def _keras_mask(self, mask: SymbolicTensor | None) -> None:
+        self.mask = mask
+
+    @property
     def name(self) -> str:
         """The name of the node that gives it."""
         return self.node.name

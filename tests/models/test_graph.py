@@ -356,6 +356,16 @@ def test_masked_steps_change_nothing():
     assert_close(model(torch.tensor([[5, 3, 0, 0]])), short)
 
 
+def test_a_mask_is_where_keras_has_it():
+    x = layers.Embedding(9, 4, mask_zero=True)(Input((None,), dtype="int32"))
+    plain = layers.Dense(3)(Input((5, 4)))
+
+    assert x._keras_mask is x.mask
+    assert x._keras_mask.shape == (None, None)
+    plain._keras_mask = x.mask
+    assert plain.mask is x.mask
+
+
 def test_masking_layer_marks_steps_and_the_mask_passes_through():
     x = Input((None, 2))
     reader = layers.GRU(3)
