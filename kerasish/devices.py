@@ -1,11 +1,23 @@
-"""Small tensors made on a device, for which nobody waits."""
+"""Tensors made of arrays and numbers, on a device for which nobody waits."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+def as_torch_takes(values: Any) -> Any:
+    """Values for `torch.as_tensor`: an array whose memory torch does not take as it is, copied.
+
+    torch refuses steps backwards in memory (`x[::-1]`), and warns of memory that is read-only.
+    """
+    if not isinstance(values, np.ndarray):
+        return values
+    is_taken = values.flags.writeable and all(stride >= 0 for stride in values.strides)
+    return values if is_taken else values.copy()
 
 
 def tensor_on(device: torch.device | str, values: Any, dtype: torch.dtype | None = None) -> Tensor:
@@ -25,6 +37,7 @@ def tensor_on(device: torch.device | str, values: Any, dtype: torch.dtype | None
     """
     device = torch.device(device)
     is_plain = isinstance(values, Tensor) or torch.compiler.is_compiling()
+    values = as_torch_takes(values)
     if device.type != "cuda" or is_plain:
         return torch.as_tensor(values, dtype=dtype, device=device)
     if isinstance(values, (bool, int, float)):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kerasish import initializers
 from kerasish.config import as_dtype, floatx
 from kerasish.describe import describe
+from kerasish.devices import as_torch_takes, tensor_on
 
 
 class Variable(Tensor):
@@ -120,7 +121,7 @@ class Variable(Tensor):
         Raises:
             ValueError: If the shapes differ.
         """
-        value = torch.as_tensor(value)
+        value = torch.as_tensor(as_torch_takes(value))
         if value.shape != self.shape:
             raise ValueError(
                 f'Variable "{self.name}" has shape {tuple(self.shape)}, got {describe(value)}.'
@@ -130,12 +131,12 @@ class Variable(Tensor):
 
     def assign_add(self, value: Any) -> Self:
         """Add to the numbers."""
-        self.detach().add_(torch.as_tensor(value, device=self.device).detach())
+        self.detach().add_(tensor_on(self.device, value).detach())
         return self
 
     def assign_sub(self, value: Any) -> Self:
         """Subtract from the numbers."""
-        self.detach().sub_(torch.as_tensor(value, device=self.device).detach())
+        self.detach().sub_(tensor_on(self.device, value).detach())
         return self
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
@@ -280,7 +281,7 @@ def _first_values(initializer: Any, shape: Sequence[int] | None, dtype: Any) -> 
         if shape is None:
             raise ValueError("Variable: an initializer needs a `shape`, such as `shape=(2, 3)`.")
         return make(tuple(shape), dtype=kind or as_dtype(floatx())).detach()
-    values = torch.as_tensor(initializer).detach().clone()
+    values = torch.as_tensor(as_torch_takes(initializer)).detach().clone()
     if kind is None and values.dtype == torch.float64 and not isinstance(initializer, Tensor):
         kind = as_dtype(floatx())
     values = values if kind is None else values.to(kind)

@@ -11,6 +11,7 @@ import torch
 
 from kerasish import config, registry
 from kerasish.describe import describe, suggest
+from kerasish.devices import as_torch_takes
 
 Shape = Sequence[int]
 
@@ -73,7 +74,7 @@ def _from_values(values: Any) -> Callable[..., torch.Tensor]:
                 f"The initial values are {describe(values)}, "
                 f"but the weight has shape {tuple(shape)}."
             )
-        return torch.as_tensor(values, dtype=as_float_type(dtype)).clone()
+        return torch.as_tensor(as_torch_takes(values), dtype=as_float_type(dtype)).clone()
 
     return initialize
 

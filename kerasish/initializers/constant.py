@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from kerasish.devices import as_torch_takes
 from kerasish.initializers.base import Initializer, Shape, as_float_type
 
 
@@ -33,7 +34,7 @@ class Constant(Initializer):
 
     def __call__(self, shape: Shape, dtype: Any = None) -> torch.Tensor:
         """Make the values, in Keras's layout."""
-        value = torch.as_tensor(self.value, dtype=as_float_type(dtype))
+        value = torch.as_tensor(as_torch_takes(self.value), dtype=as_float_type(dtype))
         return value.to(torch.get_default_device()).expand(tuple(shape)).clone()
 
 

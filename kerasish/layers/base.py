@@ -15,6 +15,7 @@ from torch import Tensor
 from kerasish import regularizers
 from kerasish.config import as_policy
 from kerasish.describe import describe, suggest
+from kerasish.devices import as_torch_takes
 from kerasish.graph.symbolic import (
     Node,
     SymbolicTensor,
@@ -261,7 +262,7 @@ class Layer(WeightHolder):
 
     def _as_input(self, value: Any) -> Any:
         if isinstance(value, (np.ndarray, np.generic)):
-            value = torch.as_tensor(value)
+            value = torch.as_tensor(as_torch_takes(value))
             if value.dtype == torch.float64:
                 value = value.to(self.compute_dtype)
         if not isinstance(value, Tensor) or not self.autocast or not value.is_floating_point():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kerasish.config import epsilon, image_data_format
 from kerasish.describe import describe
+from kerasish.devices import as_torch_takes
 from kerasish.layers.base import Layer
 from kerasish.layers.data_layer import DataLayer
 from kerasish.layers.input_spec import InputSpec
@@ -54,7 +55,7 @@ class Rescaling(Layer):
     def _per_channel(self, value: Any) -> Tensor | None:
         if isinstance(value, (int, float)):
             return None
-        values = torch.as_tensor(value, dtype=self.compute_dtype)
+        values = torch.as_tensor(as_torch_takes(value), dtype=self.compute_dtype)
         first = image_data_format() == "channels_first" and values.dim() == 1
         return values.reshape(-1, 1, 1) if first else values
 
@@ -195,7 +196,7 @@ class Normalization(DataLayer):
 
     def _given(self, values: Any, sizes: list) -> Tensor:
         values = torch.as_tensor(
-            values, dtype=self.variable_dtype, device=torch.get_default_device()
+            as_torch_takes(values), dtype=self.variable_dtype, device=torch.get_default_device()
         )
         try:
             return values.broadcast_to(sizes)

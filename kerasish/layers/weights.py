@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe
+from kerasish.devices import as_torch_takes, tensor_on
 from kerasish.variables import Variable
 
 
@@ -69,7 +70,7 @@ class KerasWeight:
         Raises:
             ValueError: If the shape differs; nothing is changed then.
         """
-        value = torch.as_tensor(value)
+        value = torch.as_tensor(as_torch_takes(value))
         if tuple(value.shape) != self.shape:
             raise ValueError(f"Weight '{self.name}' has shape {self.shape}, got {describe(value)}.")
         self.tensor.copy_(self.from_keras(value.to(self.tensor.dtype).to(self.tensor.device)))
@@ -138,11 +139,11 @@ class WeightView(Variable):
 
     def assign_add(self, value: Any) -> WeightView:
         """Add to the numbers."""
-        return self.assign(self._weight.read() + torch.as_tensor(value, device=self.device))
+        return self.assign(self._weight.read() + tensor_on(self.device, value))
 
     def assign_sub(self, value: Any) -> WeightView:
         """Subtract from the numbers."""
-        return self.assign(self._weight.read() - torch.as_tensor(value, device=self.device))
+        return self.assign(self._weight.read() - tensor_on(self.device, value))
 
     def like_me(self, tensor: Tensor) -> Variable:  # type: ignore[override]
         """A copy is a variable of its own."""

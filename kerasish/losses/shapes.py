@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from kerasish import config
-from kerasish.devices import tensor_on
+from kerasish.devices import as_torch_takes, tensor_on
 
 
 def as_tensor(value: Any, device: torch.device | None = None) -> Tensor:
     """Make a tensor of numbers, arrays or nested lists; a tensor is returned as it is."""
     if isinstance(value, Tensor):
         return value
+    value = as_torch_takes(value)
     return torch.as_tensor(value) if device is None else tensor_on(device, value)
 
 

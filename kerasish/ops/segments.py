@@ -12,7 +12,7 @@ def _segment(
 ) -> torch.Tensor:
     data = convert_to_tensor(data)
     ids = convert_to_tensor(segment_ids).to(torch.int64)
-    count = int(ids.max()) + 1 if num_segments is None else num_segments
+    count = int(ids.max() + 1 if num_segments is None else num_segments)
     if not data.is_floating_point() and abs(empty) == torch.inf:
         info = torch.iinfo(data.dtype)
         empty = info.max if empty > 0 else info.min

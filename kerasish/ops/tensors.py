@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from kerasish import config, tree
+from kerasish.devices import as_torch_takes
 
 TensorLike = Any
 Axis = int | Sequence[int] | None
@@ -104,10 +105,7 @@ def convert_to_tensor(
         wanted = config.as_dtype(config.floatx())
     if array.dtype == np.uint32:  # torch computes little with its unsigned types
         array = array.astype(np.int64)
-    # torch warns of read-only memory and refuses negative strides: both need a copy.
-    if not array.flags.writeable or builtins.any(stride < 0 for stride in array.strides):
-        array = array.copy()
-    return torch.as_tensor(array, dtype=wanted, device=torch.get_default_device())
+    return torch.as_tensor(as_torch_takes(array), dtype=wanted, device=torch.get_default_device())
 
 
 def _number_type(x: complex) -> torch.dtype | None:

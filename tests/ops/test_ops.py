@@ -246,3 +246,11 @@ def test_the_public_lists_hold_what_they_name():
     for module in (ops, ops.numpy, ops.nn, ops.image):
         assert len(set(module.__all__)) == len(module.__all__)
         assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_the_number_of_segments_may_be_a_tensor():
+    ids = torch.tensor([0, 0, 2])
+
+    sums = ops.segment_sum(torch.ones(3), ids, num_segments=ops.max(ids) + 2)
+
+    assert sums.tolist() == [2, 0, 1, 0]
