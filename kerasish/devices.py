@@ -14,7 +14,7 @@ def as_torch_takes(values: Any) -> Any:
 
     torch refuses steps backwards in memory (`x[::-1]`), and warns of memory that is read-only.
     """
-    if not isinstance(values, np.ndarray):
+    if not isinstance(values, np.ndarray) or torch.compiler.is_compiling():
         return values
     is_taken = values.flags.writeable and all(stride >= 0 for stride in values.strides)
     return values if is_taken else values.copy()
