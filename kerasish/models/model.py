@@ -160,9 +160,8 @@ class Model(Trainer, Layer):
             return layers[index]
         found = next((layer for layer in layers if layer.name == name), None)
         if found is None:
-            raise ValueError(
-                f"get_layer: no layer '{name}'{suggest(name, [layer.name for layer in layers])}."
-            )
+            names = suggest(name, [layer.name for layer in layers])
+            raise ValueError(f"get_layer: no layer '{name}'{names}.{_parts_hint(layers)}")
         return found
 
     # What it knows of its data
@@ -462,3 +461,14 @@ class ModuleModel(Model):
     def to_torch(self) -> nn.Module:
         """The module itself."""
         return self.module
+
+
+def _parts_hint(layers: list[Layer]) -> str:
+    """Where the parts of a network are that is one layer of the model."""
+    whole = next((x.name for x in layers if isinstance(x._modules.get("module"), nn.Module)), None)
+    if whole is None:
+        return ""
+    return (
+        f" '{whole}' is one layer round a torch module: its parts are in "
+        f"get_layer('{whole}').module, and transfer.extract_features gives their outputs."
+    )

@@ -509,6 +509,13 @@ def test_unknown_layer_names_are_suggested():
         two_branches().get_layer("bot")
 
 
+def test_a_part_of_a_torch_module_is_no_layer_but_its_place_is_told():
+    model = Sequential([Input((4,)), layers.TorchModule(nn.Linear(4, 2), name="net")])
+
+    with pytest.raises(ValueError, match=r"'block5'.*parts are in get_layer\('net'\)\.module"):
+        model.get_layer("block5")
+
+
 # Depth and copies
 
 
