@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kerasish.config import as_dtype
 from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import SymbolicTensor, is_symbolic
 from kerasish.layers.base import Layer
@@ -181,9 +183,8 @@ class FeatureSpace(FeatureKinds, DataLayer):  # type: ignore[override]
         self._require_adapted()
         data = args[0] if args else None
         if is_symbolic(data):
-            strings = [name for name, value in self.features.items() if value.dtype == "string"]
-            if strings:
-                raise TypeError(f"{self._only_outside()} (Strings: {', '.join(strings)}.)")
+            if self._strings():
+                raise TypeError(self._only_outside())
             return Layer._call_in_full(self, args, kwargs)
         columns = self._columns(data)
         y = nn.Module.__call__(self, columns)
@@ -246,17 +247,52 @@ class FeatureSpace(FeatureKinds, DataLayer):  # type: ignore[override]
 
     def get_inputs(self) -> dict[str, SymbolicTensor]:
         """A placeholder for each column, for a functional model."""
+        if self._strings():
+            raise TypeError(self._only_outside())
         if "_inputs" not in self.__dict__:
             kinds = {name: feature.dtype for name, feature in self.features.items()}
-            if "string" in kinds.values():
-                raise TypeError(self._only_outside())
             made = {name: Input((1,), dtype=kind, name=name) for name, kind in kinds.items()}
             self.__dict__["_inputs"] = made
         return self.__dict__["_inputs"]
 
     def get_encoded_features(self) -> Any:
-        """What the space makes of `get_inputs()`."""
-        return self(self.get_inputs())
+        """What the space makes of `get_inputs()`; with strings, placeholders for what it gives.
+
+        Either way a model may begin there, and be trained on `space.map(dataset)`.
+        """
+        if not self._strings():
+            return self(self.get_inputs())
+        self._require_adapted()
+        if "_placeholders" not in self.__dict__:
+            samples = {name: self._sample(name) for name in self.features}
+            given = nn.Module.__call__(self, samples)
+            self.__dict__["_placeholders"] = (
+                {name: Input(y.shape[1:], dtype=y.dtype, name=name) for name, y in given.items()}
+                if isinstance(given, dict)
+                else Input(given.shape[1:], dtype=given.dtype)
+            )
+        return self.__dict__["_placeholders"]
+
+    def _sample(self, name: str) -> Tensor | Texts:
+        """A row of a column, known to the column's layer."""
+        shape = (1, *self._shapes.get(name, (1, 1))[1:])
+        layer, kind = self.preprocessors[name], self.features[name].dtype
+        known = layer.get_vocabulary(False) if isinstance(layer, VocabularyLayer) else ()
+        if kind == "string":
+            return Texts([known[0] if known else ""] * math.prod(shape), shape)
+        return torch.full(shape, known[0] if known else 0, dtype=as_dtype(kind))
+
+    def _strings(self) -> list[str]:
+        """The columns of strings."""
+        return [name for name, value in self.features.items() if value.dtype == "string"]
+
+    def _only_outside(self) -> str:
+        return (
+            f'FeatureSpace "{self.name}" cannot stand inside a model: torch has no tensors of '
+            f"strings (columns: {', '.join(self._strings())}). Let the model begin with "
+            "space.get_encoded_features(), train it on space.map(dataset), and predict on "
+            "space(rows)."
+        )
 
     # Configuration
 

@@ -152,7 +152,7 @@ def test_strings_stay_outside():
     made = space()
     made.adapt(TABLE)
 
-    with pytest.raises(TypeError, match="cannot stand inside a model"):
+    with pytest.raises(TypeError, match=r"columns: colour.*get_encoded_features"):
         made.get_inputs()
 
 
@@ -182,3 +182,33 @@ def test_errors_say_what_is_wrong():
         FeatureSpace({"a": "float"})(torch.ones(2))
     with pytest.raises(ValueError, match="must be one of 'concat', 'dict'"):
         space(output_mode="list")
+
+
+@pytest.mark.parametrize("mode", ["concat", "dict"])
+def test_a_model_may_begin_with_what_a_space_of_strings_gives(mode, tmp_path):
+    table = {"size": [1.0, 3.0, 2.0], "colour": ["red", "blue", "red"], "count": [5, 6, 7]}
+    space = FeatureSpace(
+        {
+            "size": FeatureSpace.float_discretized(4),
+            "colour": FeatureSpace.string_categorical(num_oov_indices=0),
+            "count": FeatureSpace.integer_categorical(num_oov_indices=0),
+        },
+        crosses=[FeatureSpace.cross(("colour", "count"), 8)],
+        output_mode=mode,
+    )
+    space.adapt(table)
+    space.save(tmp_path / "space.keras")
+
+    for made in (space, kerasish.load_model(tmp_path / "space.keras")):
+        encoded, given = made.get_encoded_features(), made(table)
+        assert encoded is made.get_encoded_features()
+        if mode == "dict":
+            shapes = {name: x.shape[1:] for name, x in encoded.items()}
+            assert shapes == {name: tuple(y.shape[1:]) for name, y in given.items()}
+            model = kerasish.Model(
+                encoded, layers.concatenate([encoded["colour"], encoded["size"]])
+            )
+            assert model(given).shape == (3, 6)
+        else:
+            model = kerasish.Model(encoded, layers.Dense(1)(encoded))
+            assert model(given).shape == (3, 1)
