@@ -209,6 +209,9 @@ class _Worded:
         """The label after the layer's name."""
         return self.__dict__.get("_path", self.name)
 
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f'{type(self).__name__}("{self.path}", {self.detach()!r})'
+
 
 class Weight(_Worded, nn.Parameter):
     """A parameter of a torch module with a variable's words: what `model.weights` lists.

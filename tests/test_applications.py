@@ -347,6 +347,25 @@ def test_alpha_is_a_positive_number(alpha):
             small(name, alpha=alpha)
 
 
+def test_outputs_in_between_are_those_that_torchvision_finds():
+    extraction = pytest.importorskip("torchvision.models.feature_extraction")
+    model = small("SqueezeNet1_1", include_top=False, input_shape=(3, 32, 32)).eval()
+    inside = model.get_layer("squeezenet1_1").module
+    parts = extraction.create_feature_extractor(
+        inside, {"features.2": "early", "features.6": "late"}
+    )
+    x = kerasish.Input((3, 32, 32))
+
+    maps = kerasish.Model(x, layers.TorchModule(parts)(x)).predict(
+        torch.ones(1, 3, 32, 32), verbose=0
+    )
+
+    assert {name: values.shape[1:] for name, values in maps.items()} == {
+        "early": (64, 7, 7),
+        "late": (256, 3, 3),
+    }
+
+
 def test_published_weights_are_of_one_width():
     with pytest.raises(ValueError, match=r"weights are of alpha=1\.0, got 0\.5"):
         small("MobileNetV2", alpha=0.5, weights="imagenet")

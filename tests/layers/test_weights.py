@@ -359,3 +359,25 @@ def test_weights_that_a_subclass_adds_to_a_ready_made_layer_count():
     assert loss == pytest.approx(0.03)
     layer.trainable = False
     assert not layer.trainable_weights
+
+
+def test_weights_without_names_may_be_added_after_the_layer_is_built():
+    class Late(layers.Layer):
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.w = self.add_weight(shape=(2,), initializer="ones")
+            self.b = self.add_weight(shape=(2,), initializer="zeros")
+
+    layer = Late()
+    layer.build((None, 2))
+    assert sorted(layer.state_dict()) == ["b", "w"]
+
+
+def test_a_layers_weights_are_printed_with_their_paths():
+    layer = layers.BatchNormalization(name="norm")
+    layer.build((None, 2))
+
+    gamma, *_, variance = layer.weights
+
+    assert repr(gamma) == 'Weight("norm/gamma", tensor([1., 1.]))'
+    assert repr(variance) == 'State("norm/moving_variance", tensor([1., 1.]))'
