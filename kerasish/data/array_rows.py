@@ -70,9 +70,8 @@ class FeatureFeed(ArrayFeed):
 
     def order(self, epoch: int) -> Tensor:
         """The order of rows in an epoch."""
-        order = super().order(epoch)
         # Always gathered: a batch then begins at an even address and may be changed in place.
-        return torch.arange(self._num_rows) if order is None else order
+        return self._sampler.order(epoch)
 
     def _chunk_rows(self, order: Tensor | None) -> int:
         assert self.batch_size is not None

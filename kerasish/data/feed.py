@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data.arrays import as_tensors, leaves, map_leaves
+from kerasish.data.order import EpochSampler
 from kerasish.data.shard import Shard
 from kerasish.data.told_rows import Telling
 from kerasish.data.transfer import Transfer
@@ -142,8 +143,6 @@ class ArrayFeed(Feed):
         ValueError: If there are no rows, or the numbers of rows differ.
     """
 
-    _latest: tuple[int, int, Tensor | None] | None = None  # the latest order, after seed and epoch
-
     def __init__(
         self,
         x: Any,
@@ -158,17 +157,14 @@ class ArrayFeed(Feed):
         floats: torch.dtype | None = None,
     ) -> None:
         self.batch_size = batch_size
-        self._shard = shard
-        self.shuffle, self.seed = shuffle, seed
+        self._shard, self.shuffle = shard, shuffle
         self.device = torch.device(device)
         self._transfer = Transfer(self.device)
         named = ((x, "x"), (y, "y"), (sample_weight, "sample_weight"))
         self._set(*(as_tensors(value, name, floats) for value, name in named))
         self.num_samples = check_rows(self._structure)
-        self._num_rows = self.num_samples
-        if shard is not None:
-            self._num_rows = len(shard.pick(torch.arange(self.num_samples), batch_size))
-        self.num_batches = math.ceil(self._num_rows / batch_size)
+        self._sampler = EpochSampler(self.num_samples, shuffle, seed, batch_size, shard)
+        self.num_batches = math.ceil(len(self._sampler) / batch_size)
 
     def _set(self, x: Any, y: Any, weight: Any) -> None:
         self._structure = (x, y, weight)
@@ -209,50 +205,20 @@ class ArrayFeed(Feed):
 
     def order(self, epoch: int) -> Tensor | None:
         """The order of rows in an epoch, `None` for the given order."""
-        # Asked for twice where rows are numbered for augmentation layers.
-        if self._latest is None or self._latest[:2] != (self.seed, epoch):
-            self._latest = self.seed, epoch, self._order(epoch)
-        return self._latest[2]
-
-    def _order(self, epoch: int) -> Tensor | None:
-        order = self._common_order(epoch)
-        if self._shard is None:
-            return order
-        assert self.num_samples is not None
-        assert self.batch_size is not None
-        rows = torch.arange(self.num_samples) if order is None else order
-        return self._shard.pick(rows, self.batch_size)
+        return None if self._sampler.is_given else self._sampler.order(epoch)
 
     def numbers(self, epoch: int) -> Iterator[Tensor]:
         """The rows' numbers in the arrays."""
         assert self.batch_size is not None
-        order = self.order(epoch)
-        rows = torch.arange(self._num_rows) if order is None else order
-        return iter(rows.split(self.batch_size)[self._taken :])
-
-    def _common_order(self, epoch: int) -> Tensor | None:
-        """The order that all processes share."""
-        if not self.shuffle:
-            return None
-        assert self.num_samples is not None
-        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-        if self.shuffle != "batch":
-            return torch.randperm(self.num_samples, generator=generator)
-        assert self.batch_size is not None
-        # A short last batch stays last, or all batches after it would begin in the wrong place.
-        whole = self.num_samples - self.num_samples % self.batch_size
-        rows = torch.arange(self.num_samples)
-        starts = torch.randperm(whole // self.batch_size, generator=generator) * self.batch_size
-        shuffled = (starts.unsqueeze(1) + rows[: self.batch_size]).flatten()
-        return torch.cat([shuffled, rows[whole:]])
+        return iter(self._sampler.order(epoch).split(self.batch_size)[self._taken :])
 
     def state_dict(self) -> dict[str, Any]:
         """The seed: with the epoch's number it decides the order."""
-        return {"seed": self.seed}
+        return {"seed": self._sampler.seed}
 
     def resume(self, epoch: int, taken: int, state: dict[str, Any]) -> None:
         """Let the next pass begin at a row in the middle."""
-        self.seed, self._taken = state["seed"], taken
+        self._sampler.seed, self._taken = state["seed"], taken
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """One pass over the rows."""
@@ -339,11 +305,3 @@ def _hint(x: Any) -> str:
     if not is_long or len({tuple(t.shape) for t in leaves(x)}) > 1:
         return ""
     return f" A list of arrays stands for {len(x)} inputs; np.stack(x) makes one array of its rows."
-
-
-def mix_seed(seed: int, epoch: int) -> int:
-    """A seed for an epoch: near seeds and near epochs give unrelated numbers."""
-    # The multipliers are those of SplitMix64 (Steele, Lea and Flood, 2014).
-    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    mixed = ((mixed ^ (mixed >> 30)) * 0x94D049BB133111EB) & (2**64 - 1)
-    return (mixed ^ (mixed >> 31)) & (2**63 - 1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerasish.data.feed import mix_seed
+from kerasish.data.order import mix_seed
 
 
 def host_random_state() -> dict[str, Any]:

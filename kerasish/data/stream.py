@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from kerasish.data.arrays import as_tensors, leaves
 from kerasish.data.batch_source import ReadyLoader, as_source
-from kerasish.data.feed import Batch, Feed, Prepare, check_rows, mix_seed
+from kerasish.data.feed import Batch, Feed, Prepare, check_rows
 from kerasish.data.followed import Listener, followed
 from kerasish.data.lookahead import Lookahead
+from kerasish.data.order import EpochSampler, mix_seed
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
 from kerasish.data.told_rows import telling_rows
@@ -29,42 +30,6 @@ def rows_of_dataset(source: Any) -> Batch | None:
         padded = (*source.tensors, None, None)
         return padded[0], padded[1], padded[2]
     return None
-
-
-class EpochSampler(Sampler):
-    """The order of rows in an epoch, from a seed and the epoch's number alone."""
-
-    def __init__(
-        self, count: int, shuffle: bool, seed: int, batch_size: int, shard: Shard | None
-    ) -> None:
-        self.count, self.shuffle, self.seed = count, shuffle, seed
-        self.batch_size, self.shard = batch_size, shard
-        self.epoch = 0
-        self.first = 0  # rows that the next pass leaves out
-        self._latest: tuple[int, int, Tensor] | None = None  # the latest order, after seed, epoch
-
-    def __iter__(self) -> Iterator[int]:
-        first, self.first = self.first, 0
-        return iter(self.order(self.epoch)[first:].tolist())
-
-    def order(self, epoch: int) -> Tensor:
-        """The order of this process's rows in an epoch."""
-        if self._latest is None or self._latest[:2] != (self.seed, epoch):
-            self._latest = self.seed, epoch, self._order(epoch)
-        return self._latest[2]
-
-    def _order(self, epoch: int) -> Tensor:
-        order = torch.arange(self.count)
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-            order = torch.randperm(self.count, generator=generator)
-        return self._mine(order)
-
-    def _mine(self, order: Tensor) -> Tensor:
-        return order if self.shard is None else self.shard.pick(order, self.batch_size)
-
-    def __len__(self) -> int:
-        return len(self._mine(torch.arange(self.count)))
 
 
 class StreamFeed(Feed):

@@ -8,42 +8,30 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import Sampler
 
 from kerasish.data.batch_source import BatchSource, ReadyLoader
-from kerasish.data.feed import mix_seed
+from kerasish.data.order import EpochSampler
 from kerasish.describe import describe
 from kerasish.layers.augmentation.draws import layers_by_sample, reading
 
 
-class EpochOrder(Sampler):
+class EpochOrder(EpochSampler):
     """The order of rows: as given, or drawn anew each epoch from the seed and the epoch's number.
 
     Without anybody calling `set_epoch`, each pass is taken for the next epoch.
     """
 
     def __init__(self, count: int, shuffle: bool, seed: int | None) -> None:
-        self.count, self.shuffle = count, shuffle
-        self.seed = int(torch.initial_seed() % 2**31) if seed is None else seed
-        self.epoch = 0
+        super().__init__(count, shuffle, torch.initial_seed() % 2**31 if seed is None else seed)
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next pass belongs to."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        return iter(self.order(epoch))
-
-    def order(self, epoch: int) -> list[int]:
-        """The rows' numbers in the order of an epoch."""
-        if not self.shuffle:
-            return list(range(self.count))
-        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-        return torch.randperm(self.count, generator=generator).tolist()
-
-    def __len__(self) -> int:
-        return self.count
+        rows = super().__iter__()
+        self.epoch += 1
+        return rows
 
 
 class Batches(ReadyLoader):
@@ -99,7 +87,7 @@ class Batches(ReadyLoader):
 
     def _changed_by_sample(self, batches: Iterator[Any], epoch: int) -> Iterator[Any]:
         """The batches, changed where augmentation layers know which rows they hold."""
-        rows = self.sampler.order(epoch)  # type: ignore[attr-defined]
+        rows = self.sampler.order(epoch).tolist()  # type: ignore[attr-defined]
         size = self.batch_size or 1
         for first, batch in zip(itertools.count(step=size), batches, strict=False):
             if batch is not None:
