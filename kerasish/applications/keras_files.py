@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from kerasish.layers.naming import snake_case
 from kerasish.layers.weights import KerasWeight
 from kerasish.models import Sequential
+from kerasish.models.keras_weights import layers_as_keras, opened
 
 Arrays = list[np.ndarray]
 
@@ -42,7 +39,7 @@ def load_keras_weights(model: Any, path: Path, head: str | None, who: str) -> bo
     """
     layers = layers_as_keras(model)
     targets = [(layer.name, layer.keras_weights()) for layer in layers]
-    with _opened(path, who) as file:
+    with opened(path, who) as file:
         if "layer_names" in file.attrs or "model_weights" in file:
             given = _by_place(file, targets)
         else:
@@ -68,60 +65,6 @@ def load_keras_weights(model: Any, path: Path, head: str | None, who: str) -> bo
     for weight, array in writes:
         weight.write(array)
     return has_head
-
-
-def layers_as_keras(model: Any) -> list[Any]:
-    """The layers of a functional model in Keras's order.
-
-    Keras sorts them by how far they are from the outputs, and layers equally far by when a walk
-    back from the outputs first meets them.
-    """
-    met: dict[int, int] = {}
-    finished: list[Any] = []
-    waiting = [(tensor.node, False) for tensor in reversed(list(_leaves(model)))]
-    # Walks with an explicit stack: networks are deeper than Python's limit for recursion.
-    while waiting:
-        node, is_finished = waiting.pop()
-        if is_finished:
-            finished.append(node)
-        elif id(node) not in met:
-            met[id(node)] = len(met)
-            waiting.append((node, True))
-            waiting += [(parent.node, False) for parent in reversed([*node.parents()])]
-    depths: dict[int, int] = {}
-    for node in reversed(finished):
-        depth = depths.setdefault(id(node), 0)
-        for parent in node.parents():
-            depths[id(parent.node)] = max(depth + 1, depths.get(id(parent.node), 0))
-    finished.sort(key=lambda node: (-depths[id(node)], met[id(node)]))
-    found = [node.target for node in finished if isinstance(node.target, nn.Module)]
-    return list(dict.fromkeys(found))
-
-
-def _leaves(model: Any) -> Iterator[Any]:
-    from kerasish.graph.symbolic import symbolic_leaves
-
-    return symbolic_leaves(model._output_structure)
-
-
-def _opened(path: Path, who: str) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            f"{who}: reading {path.name}, a file of Keras's, takes h5py: pip install h5py "
-            "(or kerasish[keras])."
-        ) from error
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                return h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
-        return h5py.File(path, "r")
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{who}: {path} is damaged, or no file of Keras's ({error}). Delete it and get it "
-            "again."
-        ) from error
 
 
 def _by_place(file: Any, targets: list[tuple[str, list[KerasWeight]]]) -> dict[str, Arrays]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from kerasish.layers.base import Layer
 from kerasish.layers.lora import without_adaptation
 from kerasish.layers.naming import snake_case
 from kerasish.models import bundle, freezing
+from kerasish.models.keras_weights import is_keras_file, load_keras_weights
 from kerasish.registry import NotSerializableError, deserialize, serialize
-from kerasish.saving.archive import Archive, read_archive, write_archive
+from kerasish.saving.archive import MAX_DOCUMENT_BYTES, Archive, read_archive, write_archive
 from kerasish.saving.plain import flatten, unflatten
 from kerasish.saving.tensors import read_tensors, write_tensors
 
@@ -60,7 +62,10 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """Read a model that `model.save` wrote. No code from the file is run.
+    """Read a model that `model.save` wrote, or Keras 3 as a `.keras` file. No code in it is run.
+
+    Of Keras's files the network, its weights and how it was compiled are read; the optimizer's
+    state is not.
 
     Args:
         filepath: The file.
@@ -72,6 +77,8 @@ def load_model(
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, foreign, or names unknown classes.
     """
+    if is_keras_file(Path(filepath)):
+        return _load_from_keras(Path(filepath), custom_objects, compile)
     archive = read_archive(filepath)
     config = archive.documents.get("model")
     if config is None:
@@ -92,6 +99,34 @@ def load_model(
     return model
 
 
+def _load_from_keras(path: Path, custom_objects: Mapping[str, Any] | None, compiled: bool) -> Any:
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"Cannot read {path}: an HDF5 file of Keras's holds weights, or a model of the older "
+            "kind. Build the model and call load_weights, or save it in Keras 3 as a .keras file."
+        )
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").file_size > MAX_DOCUMENT_BYTES:
+            raise ValueError(f"Cannot read {path}: its config.json is larger than 64 MiB.")
+        config = json.loads(archive.read("config.json"))
+        assets = [name for name in archive.namelist() if name.startswith("assets/")]
+    if assets:
+        warnings.warn(
+            f"load_model: the vocabularies in {path} ({', '.join(assets[:3])}) are not read; call "
+            "set_vocabulary on their layers.",
+            stacklevel=3,
+        )
+    model = deserialize(config, custom_objects)
+    shape = (config.get("build_config") or {}).get("input_shape")
+    if not model.built and shape:
+        model.build((None, *shape[1:]) if isinstance(shape[0], int | None) else shape)
+    load_keras_weights(model, path, "load_model")
+    if compiled and config.get("compile_config"):
+        compile_from_config(model, config["compile_config"], custom_objects)
+    model.eval()
+    return model
+
+
 def save_weights(model: Any, filepath: str | Path, overwrite: bool = True) -> None:
     """Write a model's `state_dict()` to a safetensors file."""
     path = _free_path(filepath, overwrite)
@@ -100,9 +135,16 @@ def save_weights(model: Any, filepath: str | Path, overwrite: bool = True) -> No
 
 
 def load_weights(model: Any, filepath: str | Path, skip_mismatch: bool = False) -> None:
-    """Read weights from a safetensors file or from a saved model's file."""
+    """Read weights from a safetensors file, from a saved model's file, or from Keras's files."""
     path = Path(filepath)
     model._require_built("load_weights")
+    if is_keras_file(path):
+        if skip_mismatch:
+            raise ValueError(
+                "load_weights: `skip_mismatch` is for kerasish's own files; Keras's must fit."
+            )
+        load_keras_weights(model, path)
+        return
     if path.suffix == ".safetensors" or not _is_archive(path):
         state = read_tensors(path)
     else:

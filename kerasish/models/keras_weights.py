@@ -1,0 +1,203 @@
+"""Weights in the files of Keras 3, `.keras` and `.weights.h5`, for a model of ours like theirs."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from kerasish.graph.symbolic import symbolic_leaves
+from kerasish.layers.base import Layer
+from kerasish.layers.naming import snake_case
+from kerasish.layers.weights import KerasWeight
+from kerasish.layers.wrappers import SpectralNormalization
+
+# Keras writes the parts of an attention layer down by the alphabet; its weights go by this order.
+_ORDER = ("query_dense", "key_dense", "value_dense", "output_dense")
+
+_WEIGHTS = "model.weights.h5"
+
+
+def is_keras_file(path: Path) -> bool:
+    """Whether a file is one of Keras's: HDF5, or a zip with the members of a `.keras` file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if head == b"\x89HDF\r\n\x1a\n":
+        return True
+    if not head.startswith(b"PK") or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {"config.json", _WEIGHTS} <= set(archive.namelist())
+
+
+def opened(path: Path, who: str) -> Any:
+    """The HDF5 file of weights that a path leads to.
+
+    Raises:
+        ImportError: If h5py is missing.
+        ValueError: If there is no such file inside.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            f"{who}: reading {path.name}, a file of Keras's, takes h5py: pip install h5py "
+            "(or kerasish[keras])."
+        ) from error
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                return h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r")
+        return h5py.File(path, "r")
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{who}: {path} is damaged, or no file of Keras's ({error}). Delete it and get it "
+            "again."
+        ) from error
+
+
+def load_keras_weights(model: Any, path: Path, who: str = "load_weights") -> None:
+    """Fill a model from a file that Keras 3 wrote for the same model.
+
+    Such a file tells layers by the attributes that hold them, or by their classes and places in a
+    list; weights by their places in a layer.
+
+    Args:
+        model: A built model.
+        path: A `.keras` or `.weights.h5` file.
+        who: Who asks, for messages.
+
+    Raises:
+        ImportError: If h5py is missing.
+        ValueError: If the file is damaged or of another model; nothing is changed then.
+    """
+    with opened(path, who) as file:
+        if "layer_names" in file.attrs or "model_weights" in file:
+            raise ValueError(
+                f"{who}: {path} is a file of the older kind, of Keras 2. Load it in Keras 3, and "
+                "save it there as .keras or .weights.h5."
+            )
+        match = _Match()
+        match.layer(model, file, model.name)
+    match.look_for_missing(model)
+    if match.problems:
+        more = f", and {len(match.problems) - 3} more" if len(match.problems) > 3 else ""
+        raise ValueError(
+            f"{who}: the weights of {path} do not fit: {'; '.join(match.problems[:3])}{more}. "
+            "Nothing was loaded. The file must be of the same model, made with the same arguments."
+        )
+    for weight, array in match.pairs:
+        weight.write(array)
+
+
+class _Match:
+    """Which array of a file goes to which weight."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[KerasWeight, np.ndarray]] = []
+        self.problems: list[str] = []
+        self._met: set[int] = set()
+
+    def layer(self, layer: Any, group: Any, where: str) -> None:
+        """Match a layer, and those inside it, with a group of the file."""
+        self._met.add(id(layer))
+        loose: dict[str, Any] = {}
+        for key in [key for key in group if key not in ("vars", "optimizer")]:
+            if key == "layers" and hasattr(layer, "layers"):
+                self._list(_layers_of(layer), group[key], where)
+                continue
+            part = getattr(layer, key, None)
+            if isinstance(part, Layer):
+                self.layer(part, group[key], f"{where}/{key}")
+            elif isinstance(part, (nn.ModuleList, list, tuple)):
+                self._list(part, group[key], f"{where}/{key}")
+            elif isinstance(part, (nn.ModuleDict, dict)):
+                for name in group[key]:
+                    if name in part:
+                        self.layer(part[name], group[key][name], f"{where}/{key}/{name}")
+            elif "seed_generator" not in key:  # whose states are no weights
+                loose[key] = group[key]
+        arrays = _variables(group)
+        for key in sorted(loose, key=lambda key: _ORDER.index(key) if key in _ORDER else -1):
+            arrays += _all_variables(loose[key])
+        self._own(layer, arrays, where)
+
+    def _list(self, layers: Iterable[Any], group: Any, where: str) -> None:
+        counts: Counter[str] = Counter()
+        for layer in layers:
+            kind = snake_case(type(layer).__name__)
+            label = f"{kind}_{counts[kind]}" if counts[kind] else kind
+            counts[kind] += 1
+            if label in group and id(layer) not in self._met:
+                self.layer(layer, group[label], f"{where}/{layer.name}")
+
+    def _own(self, layer: Any, arrays: list[np.ndarray], where: str) -> None:
+        own = layer.own_weights()
+        if isinstance(layer, SpectralNormalization):
+            arrays = arrays[-len(own) :]  # before them, the kernel of the layer inside once more
+        wanted, given = [w.shape for w in own], [array.shape for array in arrays]
+        if wanted == given:
+            self.pairs += zip(own, arrays, strict=True)
+        else:
+            self.problems.append(f"'{where}' has shapes {wanted}, and the file {given}")
+
+    def look_for_missing(self, model: Any) -> None:
+        """Note the layers with weights that the file said nothing of."""
+        for layer in model.sublayers():
+            if id(layer) not in self._met and layer.own_weights():
+                self.problems.append(f"'{layer.name}' is missing")
+
+
+def _layers_of(model: Any) -> list[Any]:
+    is_graph = model.__dict__.get("_output_structure") is not None
+    is_list = hasattr(model, "_stack")
+    return layers_as_keras(model) if is_graph and not is_list else list(model.layers)
+
+
+def _variables(group: Any) -> list[np.ndarray]:
+    variables = group.get("vars", {})
+    return [np.asarray(variables[key]) for key in sorted(variables, key=int)]
+
+
+def _all_variables(group: Any) -> list[np.ndarray]:
+    found = _variables(group)
+    for key in sorted(key for key in group if key != "vars" and "seed_generator" not in key):
+        found += _all_variables(group[key])
+    return found
+
+
+def layers_as_keras(model: Any) -> list[Any]:
+    """The layers of a functional model in Keras's order.
+
+    Keras sorts them by how far they are from the outputs, and layers equally far by when a walk
+    back from the outputs first meets them.
+    """
+    met: dict[int, int] = {}
+    finished: list[Any] = []
+    leaves: Iterator[Any] = symbolic_leaves(model._output_structure)
+    waiting = [(tensor.node, False) for tensor in reversed(list(leaves))]
+    # Walks with an explicit stack: networks are deeper than Python's limit for recursion.
+    while waiting:
+        node, is_finished = waiting.pop()
+        if is_finished:
+            finished.append(node)
+        elif id(node) not in met:
+            met[id(node)] = len(met)
+            waiting.append((node, True))
+            waiting += [(parent.node, False) for parent in reversed([*node.parents()])]
+    depths: dict[int, int] = {}
+    for node in reversed(finished):
+        depth = depths.setdefault(id(node), 0)
+        for parent in node.parents():
+            depths[id(parent.node)] = max(depth + 1, depths.get(id(parent.node), 0))
+    finished.sort(key=lambda node: (-depths[id(node)], met[id(node)]))
+    found = [node.target for node in finished if isinstance(node.target, nn.Module)]
+    return list(dict.fromkeys(found))

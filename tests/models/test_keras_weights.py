@@ -1,0 +1,219 @@
+"""Files of Keras 3: the model in them, and their weights for a model built here."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+import kerasish
+from kerasish import Model, Sequential, layers
+from kerasish.models import load_model, model_from_json
+
+keras = pytest.importorskip("keras")
+pytest.importorskip("h5py")
+L = keras.layers
+
+# Keras makes arrays of its variables in a way that NumPy has given up.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def shuffled(model):
+    """Weights that no initialiser gives, so that none can be right by chance."""
+    draw = np.random.default_rng(1).uniform
+    model.set_weights([draw(0.1, 0.5, size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def with_all_kinds_of_parts():
+    x = keras.Input((5, 4))
+    y = L.MultiHeadAttention(2, 3)(x, x)
+    y = L.Bidirectional(L.LSTM(3, return_sequences=True))(y)
+    y = L.TimeDistributed(L.Dense(2))(y)
+    y = L.RNN([L.LSTMCell(3), L.GRUCell(2)], return_sequences=True)(y)
+    y = L.Dropout(0.1, seed=1)(L.GRU(3)(y))
+    y = L.SpectralNormalization(L.Dense(2))(y)
+    return keras.Model(x, L.Dense(2)(L.PReLU()(y))), (3, 5, 4)
+
+
+def with_models_inside():
+    a, b = keras.Input((3,)), keras.Input((4,))
+    stack = keras.Sequential([keras.Input((3,)), L.Dense(4), L.BatchNormalization(), L.Dense(4)])
+    inner = keras.Model(b, L.add([L.Dense(4)(b), b]))
+    y = L.Dense(2)(inner(stack(a)))
+    return keras.Model(a, y), (3, 3)
+
+
+def of_images():
+    image = keras.Input((6, 6, 2))
+    x = L.SeparableConv2D(3, 3, activation="relu")(image)
+    y = L.Conv2D(3, 3)(image)
+    z = L.GroupNormalization(3)(L.Conv2DTranspose(3, 2)(L.concatenate([x, y])))
+    return keras.Model(image, L.Dense(2)(L.Flatten()(z))), (2, 6, 6, 2)
+
+
+MAKERS = [with_all_kinds_of_parts, with_models_inside, of_images]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_keras_file_gives_the_same_predictions_here(make, tmp_path):
+    theirs, shape = make()
+    shuffled(theirs).save(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+
+    ours = load_model(tmp_path / "model.keras")
+
+    assert not ours.training
+    want, got = theirs.predict(x, verbose=0), ours.predict(x, verbose=0)
+    assert_close(torch.as_tensor(got), torch.as_tensor(want), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_files_of_weights_fill_a_model_of_the_same_layers(make, tmp_path):
+    theirs, _ = make()
+    shuffled(theirs).save_weights(tmp_path / "model.weights.h5")
+    ours = model_from_json(theirs.to_json())
+
+    ours.load_weights(tmp_path / "model.weights.h5")
+
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_sequential_model_built_here_takes_weights_of_keras(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(3, "relu"), L.Dense(2)])
+    shuffled(theirs).save(tmp_path / "model.keras")
+    ours = Sequential([layers.Input((4,)), layers.Dense(3, "relu"), layers.Dense(2)])
+
+    ours.load_weights(tmp_path / "model.keras")
+
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class Theirs(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.last = L.Dense(3), L.Dense(2)
+        self.many = [L.Dense(3, "tanh"), L.Dense(3)]
+
+    def call(self, inputs):
+        x = self.first(inputs)
+        for layer in self.many:
+            x = layer(x)
+        return self.last(x)
+
+
+class Ours(Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.last = layers.Dense(3), layers.Dense(2)
+        self.many = [layers.Dense(3, "tanh"), layers.Dense(3)]
+
+    def call(self, inputs):
+        x = self.first(inputs)
+        for layer in self.many:
+            x = layer(x)
+        return self.last(x)
+
+
+def test_models_of_own_code_take_weights_by_their_attributes(tmp_path):
+    theirs, ours = Theirs(), Ours()
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    theirs(x), ours(x)
+    shuffled(theirs).save_weights(tmp_path / "model.weights.h5")
+    theirs.save(tmp_path / "model.keras")
+
+    ours.load_weights(tmp_path / "model.weights.h5")
+    again = load_model(tmp_path / "model.keras", custom_objects={"Theirs": Ours})
+
+    want = torch.as_tensor(theirs.predict(x, verbose=0))
+    assert_close(torch.as_tensor(ours.predict(x, verbose=0)), want, rtol=1e-4, atol=1e-5)
+    assert_close(torch.as_tensor(again.predict(x, verbose=0)), want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_keras_file_comes_compiled_unless_told_not_to(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(1)])
+    theirs.compile(keras.optimizers.SGD(0.5), "mse", metrics=["mae"])
+    x, y = np.ones((4, 4), "float32"), np.zeros((4, 1), "float32")
+    theirs.fit(x, y, verbose=0)
+    theirs.save(tmp_path / "model.keras")
+
+    ours = load_model(tmp_path / "model.keras")
+
+    assert ours.evaluate(x, y, verbose=0) == pytest.approx(theirs.evaluate(x, y, verbose=0))
+    ours.fit(x, y, verbose=0)
+    theirs.fit(x, y, verbose=0)
+    np.testing.assert_allclose(ours.get_weights()[0], theirs.get_weights()[0], rtol=1e-5)
+    assert not load_model(tmp_path / "model.keras", compile=False).compiled
+
+
+def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(2)])
+    theirs.save_weights(tmp_path / "model.weights.h5")
+    wider = Sequential([layers.Input((4,)), layers.Dense(3), layers.Dense(5)], name="wider")
+    deeper = Sequential([*(layers.Dense(3) for _ in range(2)), layers.Dense(2, name="top")])
+    deeper.build((None, 4))
+    before = wider.get_weights()
+
+    with pytest.raises(ValueError, match=r"has shapes \[\(3, 5\), \(5,\)\], and the file \[\(3, 2"):
+        wider.load_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match="'top' is missing"):
+        deeper.load_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match="Keras's must fit"):
+        wider.load_weights(tmp_path / "model.weights.h5", skip_mismatch=True)
+    for a, b in zip(before, wider.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_no_model_file_of_keras_3_is_said(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(2)])
+    theirs.save_weights(tmp_path / "model.weights.h5")
+    ours = model_from_json(theirs.to_json())
+    import h5py
+
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["layer_names"] = ["dense"]
+
+    with pytest.raises(ValueError, match="Build the model and call load_weights"):
+        load_model(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match="a file of the older kind"):
+        ours.load_weights(tmp_path / "old.h5")
+
+
+def test_vocabularies_beside_the_model_are_said_to_be_left_out(tmp_path):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((4,)), L.Dense(2)]).save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("assets/words/vocabulary.txt", "a")
+
+    with pytest.warns(UserWarning, match=r"vocabularies in .*assets/words.* call set_vocabulary"):
+        load_model(path)
+
+
+def test_code_in_a_keras_file_is_refused(tmp_path):
+    path, changed = tmp_path / "model.keras", tmp_path / "changed.keras"
+    keras.Sequential([keras.Input((4,)), L.Dense(2, "relu")]).save(path)
+    code = {"class_name": "__lambda__", "config": {"value": ["4wEAAA==", None, None]}}
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name == "config.json":
+                text = text.replace(
+                    b'"activation": "relu"', b'"activation": ' + json.dumps(code).encode()
+                )
+            new.writestr(name, text)
+
+    with pytest.raises(ValueError, match="holds a lambda"):
+        load_model(changed)
+
+
+def test_a_file_of_ours_may_be_called_keras(tmp_path):
+    model = Sequential([layers.Input((4,)), layers.Dense(2)])
+    model.save(tmp_path / "model.keras")
+
+    again = kerasish.load_model(tmp_path / "model.keras")
+
+    assert_close(again(torch.ones(1, 4)), model(torch.ones(1, 4)))
