@@ -24,11 +24,19 @@ RUNS = 2
 _BATCH = (24, 40)
 _LENGTH = (720, 1440)
 _SIDE = (5760, 11520)
+# For networks that shorten sequences more than the usual number allows, such as those for audio;
+# also a multiple of 1024.
+_LONG = (46080, 92160)
 
 
-def stand_in_shapes(shape: Sequence[int | None]) -> list[tuple[int, ...]]:
-    """The shape as each run sees it: `None` replaced by that run's number."""
-    unknown = _SIDE if len(shape) > 3 else _LENGTH
+def stand_in_shapes(shape: Sequence[int | None], *, long: bool = False) -> list[tuple[int, ...]]:
+    """The shape as each run sees it: `None` replaced by that run's number.
+
+    Args:
+        shape: A shape with a batch axis.
+        long: Whether unknown lengths of sequences stand for a long one.
+    """
+    unknown = _SIDE if len(shape) > 3 else _LONG if long else _LENGTH
     return [
         tuple(
             (_BATCH if axis == 0 else unknown)[run] if size is None else size
@@ -38,9 +46,12 @@ def stand_in_shapes(shape: Sequence[int | None]) -> list[tuple[int, ...]]:
     ]
 
 
-def stand_ins(shape: Sequence[int | None], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def stand_ins(
+    shape: Sequence[int | None], dtype: torch.dtype, *, long: bool = False
+) -> tuple[Tensor, ...]:
     """One tensor without data for each run."""
-    return tuple(torch.empty(s, dtype=dtype, device="meta") for s in stand_in_shapes(shape))
+    shapes = stand_in_shapes(shape, long=long)
+    return tuple(torch.empty(s, dtype=dtype, device="meta") for s in shapes)
 
 
 def merge_shapes(tensors: Sequence[Tensor]) -> tuple[int | None, ...]:

@@ -323,6 +323,10 @@ def record(target: Callable, args: tuple, kwargs: dict) -> Any:
     try:
         samples = tuple(_sample(node, run) for run in range(RUNS))
     except Exception as error:
+        samples = _samples_of_long(node)
+        if samples is not None:
+            node.outputs = _wrap(node, samples)
+            return node.outputs
         shapes = ", ".join(str(getattr(p, "shape", p)) for p in node.parents())
         error.add_note(f"while recording {node.name}() on symbolic inputs of shape {shapes}")
         _explain_stand_ins(node, error)
@@ -385,9 +389,50 @@ def _check_arguments(node: Node) -> None:
         )
 
 
-def _sample(node: Node, run: int) -> Any:
+def _samples_of_long(node: Node) -> tuple | None:
+    """What a call gives where unknown lengths stand for long ones; `None` if it fails there too.
+
+    What is left of the usual stand-ins after many strides may be shorter than a kernel, or no
+    multiple of a factor. All that the call rests on is run again, so that sizes go together.
+    """
+    nodes = _ancestors(node)
+    inputs = {n: n.outputs for n in nodes if n.is_input}
+    if not any(None in x.shape[1:] and len(x.shape) < 4 for x in inputs.values()):
+        return None
+    found: dict[Node, tuple] = {
+        n: stand_ins(x.shape, x.dtype, long=True) for n, x in inputs.items()
+    }
+    try:
+        for each in (*nodes, node):
+            if not each.is_input:
+                found[each] = tuple(_sample(each, run, found) for run in range(RUNS))
+    except Exception:
+        return None
+    for each in nodes:
+        for value in symbolic_leaves((each.args, each.kwargs, each.outputs)):
+            value.samples = found[value.node]
+    for value in node.parents():
+        value.samples = found[value.node]
+    return found[node]
+
+
+def _ancestors(node: Node) -> list[Node]:
+    """All that a call rests on, arguments before what is made of them."""
+    seen: set[Node] = set()
+    waiting = [value.node for value in node.parents()]
+    while waiting:
+        each = waiting.pop()
+        if each not in seen:
+            seen.add(each)
+            waiting += [value.node for value in each.parents()]
+    return sorted(seen, key=lambda each: each.index)
+
+
+def _sample(node: Node, run: int, found: dict[Node, tuple] | None = None) -> Any:
     def pick(value: Any) -> Any:
-        return value.samples[run] if isinstance(value, Symbolic) else value
+        if not isinstance(value, Symbolic):
+            return value
+        return (value.samples if found is None else found[value.node])[run]
 
     args, kwargs = map_nested(pick, node.args), map_nested(pick, node.kwargs)
     # Recurses once where a module's own code meets symbolic values; never otherwise.

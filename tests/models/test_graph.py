@@ -452,15 +452,41 @@ def test_torch_function_on_wrong_shapes_notes_the_shapes():
 
 def test_what_fails_on_unknown_sizes_tells_the_sizes_that_were_tried():
     steps = Input((None, 3))
-    pooled = layers.MaxPooling1D(64)(steps)
+    pooled = layers.MaxPooling1D(7)(steps)
 
     with pytest.raises(ValueError, match="sizes differ on axis 1") as caught:
-        layers.Concatenate()([steps, torch.tile(pooled, (1, 64, 1))])
+        layers.Concatenate()([steps, torch.tile(pooled, (1, 7, 1))])
 
     assert caught.value.__notes__[-1] == (
-        "Unknown sizes were tried as some number: (24, 720, 3), (24, 704, 3). If this needs "
+        "Unknown sizes were tried as some number: (24, 720, 3), (24, 714, 3). If this needs "
         "particular sizes, give them to Input."
     )
+
+
+def test_unknown_lengths_may_be_shortened_by_much(tmp_path):
+    waves = Input((None, 1))
+    x = layers.Conv1D(4, 16, strides=16)(waves)  # of 720 steps, 45 are left
+    y = layers.Conv1D(2, 64)(x)
+    model = Model(waves, [y, layers.GlobalMaxPooling1D()(x)])
+    sound = torch.randn(2, 16 * 100, 1)
+
+    assert y.shape == (None, None, 2)
+    assert [tuple(out.shape) for out in model(sound)] == [(2, 37, 2), (2, 4)]
+    outer = Input((None, 1))
+    nested = Model(outer, layers.Dense(3)(model(outer)[0]))
+    nested.save(tmp_path / "nested.kerasish")
+    loaded = kerasish.saving.load_model(tmp_path / "nested.kerasish")
+    assert_close(loaded(sound), nested(sound))
+
+
+def test_unknown_lengths_may_have_to_be_multiples_of_a_power_of_two():
+    points = Input((None, 3))
+    pooled = layers.MaxPooling1D(64)(layers.Dense(4)(points))
+
+    joined = layers.Concatenate()([points, torch.tile(pooled, (1, 64, 1))])
+
+    assert joined.shape == (None, None, 7)
+    assert Model(points, joined)(torch.randn(2, 64, 3)).shape == (2, 64, 7)
 
 
 def test_two_layers_of_one_name_are_an_error():
