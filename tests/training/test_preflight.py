@@ -1056,6 +1056,12 @@ def test_each_code_is_given_at_most_once_a_fit():
     assert sorted(str(w.message)[:4] for w in caught) == ["K107", "K119"]
 
 
+def test_numbers_may_all_be_zero_as_what_an_equation_leaves_over():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(regressor(), "mae", numbers(4), torch.zeros(ROWS))
+
+
 def test_a_code_can_be_switched_off():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
