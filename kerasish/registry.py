@@ -135,6 +135,8 @@ def serialize(obj: Any) -> Any:
         return {"class_name": "__ellipsis__", "config": None}
     if isinstance(obj, (np.ndarray, np.generic, torch.Tensor)):
         array = obj.detach().cpu().numpy() if isinstance(obj, torch.Tensor) else np.asarray(obj)
+        if array.ndim == 0 and not isinstance(obj, torch.Tensor):
+            return serialize(array.item())  # a number, as in Keras
         kind = "__tensor__" if isinstance(obj, torch.Tensor) else "__array__"
         return {"class_name": kind, "config": {"dtype": str(array.dtype), "value": array.tolist()}}
     if isinstance(obj, DTypePolicy):
@@ -179,12 +181,20 @@ def _serialize_instance(obj: Any) -> dict:
     if name is None and module is None:
         # Written all the same: custom_objects={"Name": Class} at load time can name the class.
         name = f"Custom>{cls.__name__}"
-    return {
+    written = {
         "class_name": cls.__name__,
         "config": serialize(obj.get_config()),
         "module": module,
         "registered_name": name,
     }
+    if _has_own_build(obj, "get_build_config") and obj.built:
+        written["build_config"] = serialize(obj.get_build_config())
+    return written
+
+
+def _has_own_build(obj: Any, hook: str) -> bool:
+    """Whether a layer says by a method of its own how it was built, or how to build it again."""
+    return hasattr(obj, "has_own") and obj.has_own(hook)
 
 
 _PLAIN: dict[str, Callable[[Any, Any], Any]] = {
@@ -230,14 +240,17 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     if not isinstance(cls, type):
         raise ValueError(f"The file names '{class_name}' as a class, but that is {describe(cls)}.")
     inner = config.get("config") or {}
-    if hasattr(cls, "from_config"):
-        takes_custom = "custom_objects" in inspect.signature(cls.from_config).parameters
-        return (
-            cls.from_config(inner, custom_objects=custom_objects)
-            if takes_custom
-            else cls.from_config(inner)
-        )
-    return cls(**deserialize(inner, custom_objects))
+    if not hasattr(cls, "from_config"):
+        return cls(**deserialize(inner, custom_objects))
+    takes_custom = "custom_objects" in inspect.signature(cls.from_config).parameters
+    made = (
+        cls.from_config(inner, custom_objects=custom_objects)
+        if takes_custom
+        else cls.from_config(inner)
+    )
+    if config.get("build_config") and _has_own_build(made, "build_from_config"):
+        made.build_from_config(deserialize(config["build_config"], custom_objects))
+    return made
 
 
 def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> Any:

@@ -35,6 +35,21 @@ def constructor_signature(cls: type) -> Signature:
     return Signature(list(inspect.signature(cls.__init__).parameters.values())[1:])
 
 
+def texts_in(function: Any) -> set[str]:
+    """The strings that the code of a function holds, those in tuples of names too.
+
+    Example:
+        >>> sorted(texts_in(lambda d: dict(a=d["b"])))
+        ['a', 'b']
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    found: set[str] = set()
+    for constant in () if code is None else code.co_consts:
+        items = constant if isinstance(constant, tuple) else (constant,)
+        found |= {item for item in items if isinstance(item, str)}
+    return found
+
+
 class ShownSignature:
     """Lets `inspect.signature(SomeLayer)` look at `__init__`, though `__new__` takes anything."""
 

@@ -26,17 +26,18 @@ from kerasish.graph.symbolic import (
     symbolic_input,
     symbolic_leaves,
 )
-from kerasish.layers.arguments import ShownSignature, constructor_signature
+from kerasish.layers.arguments import ShownSignature, constructor_signature, texts_in
 from kerasish.layers.children import adopt
 from kerasish.layers.holder import WeightHolder, added_losses
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
+from kerasish.layers.saved import SavingHooks
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_like
 from kerasish.modes import kept_modes
 from kerasish.registry import deserialize
 
 
-class Layer(WeightHolder):
+class Layer(WeightHolder, SavingHooks):
     """A torch module with Keras's manners: lazy building, configuration, Keras-ordered weights.
 
     Write a subclass the torch way or the Keras way:
@@ -158,6 +159,7 @@ class Layer(WeightHolder):
             input_shape: The input's shape, batch axis included, `None` where unknown; a list or
                 dict of shapes where the layer takes several tensors.
         """
+        self._built_on = input_shape
         self._finish_build()
 
     def _finish_build(self) -> None:
@@ -518,9 +520,23 @@ class Layer(WeightHolder):
                 config.update(bound.arguments[name])
             elif parameter.kind is not parameter.VAR_POSITIONAL:
                 config[name] = bound.arguments[name]
+        for name in self._written_elsewhere() & config.keys():
+            del config[name]
         base = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype_policy.name}
-        accepted = base if takes_any else {k: v for k, v in base.items() if k in config}
+        accepted = base if takes_any else {k: v for k, v in base.items() if k in bound.arguments}
         return {**config, **accepted}
+
+    def _written_elsewhere(self) -> set[str]:
+        """The arguments that a `get_config` of the user's own, on top of this one, names itself.
+
+        As in Keras, what it gets from here is without them: `dict(units=..., **config)` takes no
+        name twice. A subclass of a ready-made layer gets all, since there it may change them.
+        """
+        own = type(self).get_config
+        above = type(self).__mro__[: type(self).__mro__.index(Layer)]
+        if any(cls.__module__.startswith("kerasish.") for cls in above):
+            return set()
+        return texts_in(own) if own is not Layer.get_config else set()
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Layer:
@@ -560,6 +576,7 @@ def _finishing(build: Callable) -> Callable:
         finally:
             self._build_depth -= 1
         if self._build_depth == 0:
+            self._built_on = args[0] if args else next(iter(kwargs.values()), None)
             adopt(self)
             self._finish_build()
 

@@ -80,7 +80,7 @@ class WeightHolder(nn.Module):
         label = (name or "variable").replace("/", "_").replace(".", "_")
         taken = self._parameters.keys() | self._buffers.keys() | self._modules.keys()
         key = label
-        while key in taken or (key in self.__dict__ or hasattr(type(self), key)):
+        while key in taken or hasattr(type(self), key) or hasattr(self, key):
             key = f"{label}_{sum(k.startswith(label) for k in taken) + 1}"
             taken = taken | {key[:-1]}
         variable = Variable.of(

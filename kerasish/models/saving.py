@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerasish.custom_objects import custom_object_scope
 from kerasish.describe import suggest
 from kerasish.layers.base import Layer
 from kerasish.layers.lora import without_adaptation
 from kerasish.layers.naming import snake_case
 from kerasish.models import bundle, freezing
 from kerasish.models.keras_weights import is_keras_file, load_keras_weights
+from kerasish.models.own_state import own_state, restore_own_state
 from kerasish.registry import NotSerializableError, deserialize, serialize
 from kerasish.saving.archive import MAX_DOCUMENT_BYTES, Archive, read_archive, write_archive
 from kerasish.saving.plain import flatten, unflatten
@@ -45,7 +47,7 @@ def save_model(
     documents: dict[str, Any] = {"model": _config_or_none(model)}
     documents["about"], documents["frozen"] = bundle.about(model), freezing.frozen_parts(model)
     documents["build"] = serialize(getattr(model, "_call_shapes", None))
-    tensors = {"weights": dict(model.state_dict())}
+    tensors = {"weights": dict(model.state_dict()), **own_state(model)}
     if model.compiled:
         documents["compile"] = _compile_config(model)
         if include_optimizer and model.optimizer.torch is not None:
@@ -89,6 +91,7 @@ def load_model(
     model = deserialize(config, custom_objects)
     _build_again(model, deserialize(archive.documents.get("build"), custom_objects))
     _load_state(model, archive.tensors["weights"], str(filepath))
+    restore_own_state(model, archive.tensors, _renaming(model, archive.tensors["weights"]))
     bundle.restore(model, archive.documents.get("about"), custom_objects)
     if archive.documents.get("frozen") is not None:
         renamed = _renaming(model, archive.tensors["weights"])
@@ -230,6 +233,8 @@ def _config_or_none(model: Any) -> Any:
 
 def _compile_config(model: Any) -> Any:
     try:
+        if not type(model).get_compile_config.__module__.startswith("kerasish."):
+            return {"own": serialize(model.get_compile_config())}
         return compile_config(model)
     except NotSerializableError as error:
         warnings.warn(
@@ -241,7 +246,12 @@ def _compile_config(model: Any) -> Any:
 
 
 def _compile_again(model: Any, archive: Archive, custom_objects: Any) -> None:
-    model.compile(**deserialize(archive.documents["compile"], custom_objects))
+    config = archive.documents["compile"]
+    if "own" in config:  # what a get_compile_config of the user's own said
+        with custom_object_scope(custom_objects or {}):
+            model.compile_from_config(config["own"])
+    else:
+        model.compile(**deserialize(config, custom_objects))
     if "optimizer" in archive.documents:
         renamed = _renaming(model, archive.tensors["weights"])
         _bind(model, archive.documents.get("optimizer_names"), renamed)

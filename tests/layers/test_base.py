@@ -483,3 +483,23 @@ def test_a_call_without_a_return_is_named():
 
     with pytest.raises(ValueError, match=r'Silent "quiet" returned None.*`return`'):
         Silent(name="quiet")(Input((3,)))
+
+
+def test_get_config_gives_what_a_subclass_does_not_write_itself():
+    class Own(layers.Layer):
+        def __init__(self, units=2, rate=0.5, **kwargs):
+            super().__init__(**kwargs)
+            self.units = units
+
+        def get_config(self):
+            return dict(units=self.units + 1, **super().get_config())
+
+    class OnTop(layers.Dense):
+        def get_config(self):
+            config = super().get_config()
+            return {**config, "units": config["units"] + 1}
+
+    config = Own(rate=0.1, name="own").get_config()
+    expected = {"units": 3, "rate": 0.1, "name": "own", "trainable": True, "dtype": "float32"}
+    assert config == expected
+    assert OnTop(4).get_config()["units"] == 5
