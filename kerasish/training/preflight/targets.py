@@ -78,7 +78,7 @@ def _check_spread(subject: Subject, name: str, y: Tensor) -> None:
 
 
 def _check_constant(subject: Subject, name: str, kind: str, y: Tensor) -> None:
-    # Zeros as numbers are meant: for what an equation leaves over, or where a loss looks at no target.
+    # Zeros as numbers are meant: what an equation leaves over, or a loss that looks at no target.
     if not is_constant(y) or (kind not in CLASS_KINDS and not y.any()):
         return
     what = "the same class" if kind in CLASS_KINDS else "the same values"
