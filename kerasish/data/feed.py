@@ -36,6 +36,8 @@ class Feed:
         passes_before: How many passes the model was trained on in earlier fits: what is random
             about samples goes on from there.
         in_tuples: Whether batches without targets come as tuples or lists of one.
+        takes_any_rows: Whether parts of a ready batch may have rows of their own, as labelled and
+            unlabelled images do for a `train_step` of one's own.
         telling: What to do while rows of a data set are read, from their numbers and the pass's.
         rows: Where several processes share the data: this one's rows in the latest batch, and the
             mean over all of them. `None` where it has all rows.
@@ -47,6 +49,7 @@ class Feed:
     first_epoch: int = 0
     passes_before: int = 0
     in_tuples: bool = False
+    takes_any_rows: bool = False
     telling: Telling | None = None
     rows: tuple[int, float] | None = None
     _shard: Shard | None = None

@@ -41,6 +41,7 @@ class Feeding(Planned):
             shard=parallel.shard_of(recipe.data_parallel, training=True),
             floats=recipe.floats,
         )
+        feed.takes_any_rows = self._trains_itself
         feed.telling = telling()
         feed.first_epoch = initial_epoch
         feed.passes_before = 0 if initial_epoch else self._passes
@@ -67,6 +68,7 @@ class Feeding(Planned):
             shard=shard,
             floats=recipe.floats,
         )
+        feed.takes_any_rows = self._tests_itself
         feed.telling = telling()
         return feed
 

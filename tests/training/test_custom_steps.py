@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils.data import DataLoader
 
 import kerasish
 from kerasish import layers, losses, metrics, optimizers
@@ -506,3 +507,27 @@ def test_a_step_that_calls_layers_itself_sees_the_losses_of_this_batch():
     model.fit(X, X, batch_size=20, epochs=2, verbose=0)
 
     assert model.counts == [2] * 6
+
+
+def test_a_step_of_ones_own_takes_batches_whose_parts_have_rows_of_their_own():
+    class SemiSupervised(Net):
+        def train_step(self, data):
+            (unlabelled, _), (labelled, labels) = data
+            return {"rows": float(len(unlabelled)), "labels": float(len(labels) + len(labelled))}
+
+        test_step = train_step
+
+    x, y = torch.tensor(X), torch.tensor(LABELS)
+    pairs = [((x[:8], y[:8]), (x[:3], y[:3])), ((x[:8], y[:8]), (x[:2], y[:2]))]
+    batches = DataLoader(pairs, batch_size=None)
+    model = SemiSupervised()
+    model.compile("sgd")
+
+    history = model.fit(batches, validation_data=batches, epochs=2, verbose=0)
+
+    assert history.history["rows"] == history.history["val_rows"] == [8, 8]
+    assert history.history["labels"] == [4, 4]
+    plain = Net()
+    plain.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="the same number of rows"):
+        plain.fit(batches, verbose=0)
