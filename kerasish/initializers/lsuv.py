@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from kerasish.describe import describe
+from kerasish.hooks import removed_after
 from kerasish.modes import evaluating
 
 
@@ -117,10 +118,9 @@ def _one_pass(
     if not any(map(_is_initialised, model.modules())):
         model(*inputs)
     names = {module: name for name, module in model.named_modules() if _is_initialised(module)}
-    with ExitStack() as hooks:
-        for module in names:
-            hooks.callback(module.register_forward_pre_hook(before).remove)
-            hooks.callback(module.register_forward_hook(after).remove)
+    hooks = [module.register_forward_pre_hook(before) for module in names]
+    hooks += [module.register_forward_hook(after) for module in names]
+    with removed_after(hooks):
         model(*inputs)
     return variances, changed
 

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kerasish.config import image_data_format
 from kerasish.graph.abstract import run_without_data, stand_in_shapes
 from kerasish.graph.symbolic import Symbolic, map_nested
+from kerasish.hooks import removed_after
 from kerasish.models.receptive_field import FieldTracker
 from kerasish.models.rows import Row, has_graph
 from kerasish.models.spans import Field, Source, joined
@@ -196,17 +197,10 @@ class Costs:
             macs = (self._counter.get_total_flops() - starts.pop()) // 2
             self._pending.append((id(module), macs, output))
 
-        handles = []
-        for module in model.modules():
-            handles += [
-                module.register_forward_pre_hook(before),
-                module.register_forward_hook(after),
-            ]
-        try:
+        handles = [module.register_forward_pre_hook(before) for module in model.modules()]
+        handles += [module.register_forward_hook(after) for module in model.modules()]
+        with removed_after(handles):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _note(self, key: Any, macs: int, outputs: Any) -> None:
         self._note_by_id(id(key), macs, outputs)

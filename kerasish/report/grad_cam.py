@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from kerasish.data import make_feed
 from kerasish.describe import describe
+from kerasish.hooks import removed_after
 from kerasish.modes import evaluating
 from kerasish.optimizers import SGD
 from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
@@ -202,11 +203,8 @@ class _Explainer:
             return kept[0].clone()  # what follows may work in place
 
         handle = self.module.register_forward_hook(keep)
-        try:
-            with autocast(self.plan.recipe, self.plan.device):
-                y_pred = self.model(x)
-        finally:
-            handle.remove()
+        with removed_after([handle]), autocast(self.plan.recipe, self.plan.device):
+            y_pred = self.model(x)
         if not kept:
             raise ValueError(f"grad_cam: '{self.path}' did not run when the model was called.")
         return kept[0], y_pred

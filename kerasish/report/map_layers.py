@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.describe import describe, suggest
+from kerasish.hooks import removed_after
 from kerasish.layers import TorchModule
 from kerasish.layers.holder import WeightHolder
 from kerasish.tta.crops import format_of
@@ -65,11 +66,8 @@ def _last_with_maps(model: Any, x: Tensor) -> tuple[str, nn.Module]:
         for path, module in model.named_modules()
         if path
     ]
-    try:
+    with removed_after(handles):
         model(x[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
     if not found:
         raise ValueError(
             f'grad_cam: no layer of "{model.name}" gives maps: (batch, channels, height, width) of '

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.data.arrays import leaves
+from kerasish.hooks import removed_after
 from kerasish.training.recipe import Recipe
 
 # What has no exception of its own: the CPU's allocator, the driver, NVIDIA's libraries.
@@ -98,11 +99,8 @@ def _nan_watch(recipe: Recipe, model: nn.Module) -> Iterator[None]:
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         ]
-    try:
+    with removed_after(hooks):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

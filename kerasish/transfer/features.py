@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from kerasish.config import image_data_format
 from kerasish.data import Feed, make_feed
 from kerasish.describe import describe, suggest
+from kerasish.hooks import removed_after
 from kerasish.layers.holder import WeightHolder
 from kerasish.models.freezing import stages
 from kerasish.modes import evaluating
@@ -163,13 +165,8 @@ def _run(model: Any, x: Any, modules: dict[str, tuple[nn.Module, bool]]) -> dict
         else:
             after = functools.partial(lambda name, _, args, output: keep(name, output), name)
             handles.append(module.register_forward_hook(after))
-    try:
+    with removed_after(handles), suppress(_Enough):
         model(x)
-    except _Enough:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
     silent = [name for name in modules if name not in found]
     if silent:
         raise ValueError(f"extract_features: {silent} did not run when the model was called.")

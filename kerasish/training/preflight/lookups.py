@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Feed
+from kerasish.hooks import removed_after
 from kerasish.layers import Embedding
 from kerasish.training.plan import StepPlan
-from kerasish.training.preflight.probe import evaluated, first_rows, removed_after
+from kerasish.training.preflight.probe import evaluated, first_rows
 from kerasish.training.preflight.subject import Subject, some_rows, span
 
 _MOST_ROWS = 32

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from kerasish.hooks import removed_after
 from kerasish.layers import Embedding, Layer, Masking
-from kerasish.training.preflight.probe import evaluated, first_rows, removed_after
+from kerasish.training.preflight.probe import evaluated, first_rows
 from kerasish.training.preflight.subject import Subject
 
 

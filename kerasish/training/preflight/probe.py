@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Feed
+from kerasish.hooks import removed_after
 from kerasish.layers.recurrent.states import StatefulMixin
 from kerasish.modes import kept_modes
 from kerasish.random import SeedGenerator
@@ -181,13 +181,3 @@ def watched_calls(modules: list[nn.Module]) -> Iterator[list[tuple[nn.Module, Te
 
     with removed_after([module.register_forward_pre_hook(note) for module in modules]):
         yield calls
-
-
-@contextmanager
-def removed_after(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Hooks are there while it lasts."""
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
