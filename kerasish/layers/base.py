@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
@@ -35,6 +36,8 @@ from kerasish.layers.saved import SavingHooks
 from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_like
 from kerasish.modes import kept_modes
 from kerasish.registry import deserialize
+
+_ages = itertools.count()  # layers are numbered as they are made, for the order of children
 
 
 class Layer(WeightHolder, SavingHooks):
@@ -101,6 +104,7 @@ class Layer(WeightHolder, SavingHooks):
         self = super().__new__(cls)
         # Before nn.Module.__init__, whose attribute rules do not hold yet.
         object.__setattr__(self, "_init_arguments", (args, kwargs))
+        object.__setattr__(self, "_age", next(_ages))
         return self
 
     def __init__(

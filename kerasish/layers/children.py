@@ -9,7 +9,7 @@ from torch import nn
 _CONTAINERS = (list, tuple, dict)
 _FEW = 16  # what begins with so many items that are no modules is data, and not looked through
 
-_NOT_ATTRIBUTES = ("_modules", "_init_arguments")
+_NOT_ATTRIBUTES = ("_modules", "_init_arguments", "_places", "_adopted")
 
 
 def is_listed(value: Any) -> bool:
@@ -49,6 +49,11 @@ def modules_in(value: Any) -> list[nn.Module]:
     return list(found)
 
 
+def note_place(owner: nn.Module, name: str) -> None:
+    """Remember after how many children a container became an attribute: there its layers count."""
+    vars(owner).setdefault("_places", {})[name] = len(owner._modules)
+
+
 def adopt(owner: nn.Module) -> None:
     """Make children of the modules in an owner's lists and dicts, which Keras tracks.
 
@@ -56,12 +61,14 @@ def adopt(owner: nn.Module) -> None:
     deeper, or beside other things, the attribute `parts` stays as it is, and torch finds them in a
     list of its own, `parts_layers`.
     """
+    moved = 0
     for name, value in list(vars(owner).items()):
         if type(value) not in _CONTAINERS or not value or name in _NOT_ATTRIBUTES:
             continue
         modules = modules_in(value)
         if not modules or set(modules) <= set(owner.modules()):
             continue
+        key = name
         if name[0] != "_" and (is_listed(value) or is_named(value)):
             setattr(owner, name, value)
         else:
@@ -71,6 +78,21 @@ def adopt(owner: nn.Module) -> None:
                 key = f"{key}_"
             owner._modules[key] = nn.ModuleList(modules)
             vars(owner).setdefault("_adopted", {})[name] = key
+        place = vars(owner).get("_places", {}).pop(name, None)
+        if place is not None:
+            _move(owner._modules, key, place + moved)
+            moved += 1
+
+
+def _move(children: dict[str, Any], key: str, place: int) -> None:
+    """Put a container's child after what was there before it, or was made before its layers."""
+    items = [item for item in children.items() if item[0] != key]
+    begun = min((getattr(module, "_age", 0) for module in children[key].children()), default=0)
+    while place < len(items) and getattr(items[place][1], "_age", begun) < begun:
+        place += 1
+    items.insert(place, (key, children[key]))
+    children.clear()
+    children.update(items)
 
 
 def forget(owner: nn.Module, name: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kerasish import constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
-from kerasish.layers.children import forget, is_listed, is_named, modules_in
+from kerasish.layers.children import forget, is_listed, is_named, modules_in, note_place
 from kerasish.layers.weights import KerasWeight
 from kerasish.random import SeedGenerator
 from kerasish.variables import Variable, give_words, is_wordless, with_words
@@ -153,6 +153,8 @@ class WeightHolder(nn.Module):
         elif name[0] != "_" and is_named(value):
             named: Any = value  # likewise
             value = nn.ModuleDict(named)
+        elif type(value) in (list, dict) and "_modules" in self.__dict__:
+            note_place(self, name)
         if name in self.__dict__.get("_modules", ()):
             self.__dict__.pop(name, None)
         super().__setattr__(name, value)

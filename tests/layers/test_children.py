@@ -247,3 +247,29 @@ def test_a_part_may_have_the_name_of_a_method():
     model.classify = None
     assert model.classify is None
     assert len(model.weights) == 4
+
+
+def test_layers_in_containers_come_where_keras_tracks_them():
+    class Net(Model):
+        def __init__(self):
+            super().__init__()
+            self.first = Dense(1, name="first")
+            self.blocks = []
+            self.pairs = []
+            self.named = {}
+            self.late = []
+            for number in range(2):
+                self.blocks.append(Dense(1, name=f"block{number}"))
+                self.pairs.append(("x", Dense(1, name=f"pair{number}")))
+                self.named[f"k{number}"] = Dense(1, name=f"named{number}")
+            self.head = Dense(1, name="head")
+            self.after = Dense(1, name="after")
+            self.late.append(Dense(1, name="late"))
+
+        def call(self, x):
+            return x
+
+    names = [layer.name for layer in Net().layers]
+
+    blocks = ["block0", "block1", "pair0", "pair1", "named0", "named1"]
+    assert names == ["first", *blocks, "head", "after", "late"]
