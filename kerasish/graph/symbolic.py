@@ -395,6 +395,8 @@ def _samples_of_long(node: Node) -> tuple | None:
     What is left of the usual stand-ins after many strides may be shorter than a kernel, or no
     multiple of a factor. All that the call rests on is run again, so that sizes go together.
     """
+    if expansion.opens is not None:
+        return None  # the graph that is opened up has the lengths that it was recorded with
     nodes = _ancestors(node)
     inputs = {n: n.outputs for n in nodes if n.is_input}
     if not any(None in x.shape[1:] and len(x.shape) < 4 for x in inputs.values()):

@@ -192,7 +192,12 @@ class GraphModel(Model):
             return self
         version = sum(layer._version for layer in layers if layer is not self)
         if self._short is None or self._short[0] != version:
-            outputs = expand(self._input_list, self._output_structure, _may_open)
+            try:
+                outputs = expand(self._input_list, self._output_structure, _may_open)
+            except Exception:
+                # A layer of the user's own may give another shape in this mode than when the model
+                # was made; layers that are called as they are take it as it comes.
+                return self
             graph = expanded_graph(self, self._input_list, outputs)
             self._short = (version, BoundFunction(graph, self, self.name))
         function = self._short[1].bound_to(self)

@@ -479,6 +479,22 @@ def test_unknown_lengths_may_be_shortened_by_much(tmp_path):
     assert_close(loaded(sound), nested(sound))
 
 
+def test_a_layer_may_give_another_shape_in_the_other_mode():
+    class Doubles(layers.Layer):
+        def call(self, x, training=None):
+            return torch.cat([x, x], -1) if training else x
+
+    steps = Input((None, 1))
+    doubled = Doubles()(steps, training=True)
+    model = Model(steps, layers.Conv1D(2, 3)(doubled))
+    assert model.predict(torch.ones(2, 9, 1), verbose=0).shape == (2, 7, 2)
+    by_mode = Doubles()
+    by_mode.train()
+    model = Model(steps, layers.Conv1D(2, 3)(by_mode(steps)))
+
+    assert model.predict(torch.ones(2, 9, 2), verbose=0).shape == (2, 7, 2)
+
+
 def test_unknown_lengths_may_have_to_be_multiples_of_a_power_of_two():
     points = Input((None, 3))
     pooled = layers.MaxPooling1D(64)(layers.Dense(4)(points))
