@@ -19,6 +19,7 @@ from kerasish.optimizers.groups import (
     group_parameters,
     multiplier_for,
 )
+from kerasish.optimizers.own import OwnSteps, OwnUpdate
 from kerasish.optimizers.rate import Rate
 from kerasish.optimizers.settings import number, optional_count, optional_number
 from kerasish.optimizers.updating import Updating
@@ -36,7 +37,7 @@ def _call_without_step(rate: Callable[[], float], step: int) -> float:
     return rate()
 
 
-class Optimizer(Updating):
+class Optimizer(OwnUpdate, Updating):
     """Keras's optimizer settings; `bind` makes a `torch.optim` object of them.
 
     Until `bind` it is a description: it can be copied, saved in a config and reused. After it,
@@ -157,13 +158,18 @@ class Optimizer(Updating):
     def make_torch(
         self, groups: list[dict[str, Any]], fast: dict[str, bool]
     ) -> torch.optim.Optimizer:
-        """Make the `torch.optim` object; each optimizer class says how.
+        """Make the `torch.optim` object; each optimizer class says how, or has an `update_step`.
 
         Args:
             groups: Parameter groups, with `lr`, `lr_scale` and `weight_decay` or `decay` set.
             fast: `{"fused": True}` where torch has fused kernels for these parameters, else `{}`.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define make_torch(groups, fast).")
+        if type(self).update_step is OwnUpdate.update_step:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define make_torch(groups, fast), or as in Keras "
+                "update_step(gradient, variable, learning_rate)."
+            )
+        return OwnSteps(groups, self)
 
     def start_state(self, optimizer: torch.optim.Optimizer) -> None:
         """Make state that must exist before the first step; most algorithms make it in `step`."""
@@ -206,6 +212,8 @@ class Optimizer(Updating):
             self._set_rates_in(groups, rate)
             self._regroup(groups)
         self._follow_parameters()
+        if type(self).build is not Optimizer.build and not self._waits:
+            self._build_own(list(seen))
         self.start_state(self._bound("bind"))
         self._averages = {p: self._averages[p] for p in seen if p in self._averages}
         self._forget_plan()
@@ -262,8 +270,8 @@ class Optimizer(Updating):
 
     @property
     def built(self) -> bool:
-        """Whether it has parameters to update."""
-        return self.torch is not None
+        """Whether it has parameters to update, and the state that `build` makes for them."""
+        return self.torch is not None and not self._waits
 
     @property
     def variables(self) -> list[Variable]:
@@ -283,8 +291,27 @@ class Optimizer(Updating):
         kept.set_all(self.variables, weights, f"{type(self).__name__}.set_weights")
 
     def build(self, variables: Iterable[Tensor]) -> None:
-        """Bind parameters that come without names."""
-        self.bind((f"parameter_{i}", p) for i, p in enumerate(variables))
+        """Bind parameters that come without names.
+
+        A subclass may make state of its own here, after `super().build(variables)`; it is called
+        again when other parameters are bound, and finds what it made for the old ones.
+        """
+        if self.torch is None:
+            self._waits = True
+            try:
+                self.bind((f"parameter_{i}", p) for i, p in enumerate(variables))
+            finally:
+                self._waits = False
+        elif not self._waits:
+            self.bind((f"parameter_{i}", p) for i, p in enumerate(variables))
+
+    def _build_own(self, variables: list[Tensor]) -> None:
+        """Let a `build` of the subclass's own make its state for parameters that are bound."""
+        self._waits = True
+        try:
+            self.build(variables)
+        finally:
+            self._waits = False
 
     def apply(
         self, grads: Iterable[Tensor | None], trainable_variables: Iterable[Tensor] | None = None
