@@ -704,6 +704,7 @@ def test_the_rate_answers_as_a_keras_variable_does():
 
     assert optimizer.learning_rate == 0.25
     assert optimizer.learning_rate.numpy() == np.float32(0.25)
+    assert optimizer.learning_rate.value.item() == 0.25
     assert type(pickle.loads(pickle.dumps(optimizer.learning_rate))) is float
 
 

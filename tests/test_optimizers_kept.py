@@ -121,6 +121,7 @@ def test_the_count_of_updates_has_the_words_of_a_variable():
     trained(optimizer, updates=3)
 
     assert optimizer.iterations.numpy() == 3
+    assert optimizer.iterations.value.tolist() == 3
     optimizer.iterations.assign(7)
 
     assert optimizer.iterations == 7

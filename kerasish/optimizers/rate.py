@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from kerasish.optimizers.base import Optimizer
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Rate(float):
-    """A float that also answers to `numpy()` and `assign()`, as a Keras variable does.
+    """A float that also answers to `value`, `numpy()` and `assign()`, as a Keras variable does.
 
     Args:
         value: The number.
@@ -27,6 +28,11 @@ class Rate(float):
 
     _optimizer: Optimizer
 
+    @property
+    def value(self) -> torch.Tensor:
+        """The number as torch's."""
+        return torch.tensor(float(self))
+
     def numpy(self) -> np.float32:
         """The number as NumPy's."""
         return np.float32(self)
@@ -40,7 +46,7 @@ class Rate(float):
 
 
 class Count(int):
-    """A number of updates that also answers to `numpy()` and `assign()`.
+    """A number of updates that also answers to `value`, `numpy()` and `assign()`.
 
     Args:
         value: The number.
@@ -54,6 +60,11 @@ class Count(int):
         return count
 
     _optimizer: Updating
+
+    @property
+    def value(self) -> torch.Tensor:
+        """The number as torch's."""
+        return torch.tensor(int(self))
 
     def numpy(self) -> np.int64:
         """The number as NumPy's."""
