@@ -9,11 +9,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from kerasish.callbacks import CallbackList
-from kerasish.data.arrays import leaves, map_leaves
 from kerasish.data.feed import Batch, Feed
+from kerasish.training.outputs import Outputs, on_cpu
 from kerasish.training.samples import told
 from kerasish.training.step import Step
 from kerasish.training.timings import Timings
@@ -252,50 +251,21 @@ def predict_batches(
     batches: Iterator[Batch], step: Any, callbacks: CallbackList
 ) -> tuple[int, Any]:
     """Collect the outputs of every batch on the CPU. Returns their number, and them joined."""
-    collected: list[Any] = []
+    outputs = Outputs()
     begin, end = callbacks.on_predict_batch_begin, callbacks.on_predict_batch_end
     watched = callbacks.overrides("on_predict_batch_begin") or callbacks.overrides(
         "on_predict_batch_end"
     )
     with torch.inference_mode():
         for number, (x, _, _) in enumerate(batches):
-            if watched:
-                begin(number, {})
-            y_pred = step(x)
-            if not (type(y_pred) is Tensor and y_pred.device.type == "cpu"):
-                # Outputs leave the device as they are made: it need not hold all of them.
-                y_pred = map_leaves(lambda t: t.cpu(), y_pred)
-            collected.append(y_pred)
-            if watched:
-                end(number, {"outputs": y_pred})
-    return len(collected), join(collected)
-
-
-def join(collected: list[Any]) -> Any:
-    """Join batches of outputs along the batch axis, keeping their structure.
-
-    Raises:
-        ValueError: If there is none, or their other axes differ.
-    """
-    if not collected:
-        raise ValueError("There were no batches to predict on.")
-    if isinstance(collected[0], Tensor):
-        return _joined(collected)
-    columns = zip(*(leaves(item) for item in collected), strict=True)
-    joined = iter([_joined(column) for column in columns])
-    return map_leaves(lambda _: next(joined), collected[0])
-
-
-def _joined(batches: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    try:
-        return torch.cat(batches)
-    except RuntimeError as error:
-        shapes = list(dict.fromkeys(tuple(batch.shape) for batch in batches))
-        raise ValueError(
-            f"predict: the outputs of batches have different shapes, such as {shapes[:3]}, and "
-            "cannot be joined to one array. Pad the inputs to one length, or call "
-            "predict_on_batch for each batch."
-        ) from error
+            if not watched:
+                outputs.add(step(x))
+                continue
+            begin(number, {})
+            y_pred = on_cpu(step(x))
+            outputs.add(y_pred)
+            end(number, {"outputs": y_pred})
+    return outputs.count, outputs.joined()
 
 
 def warn_out_of_validation_data() -> None:
