@@ -33,7 +33,7 @@ from kerasish.layers.holder import WeightHolder, added_losses
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
 from kerasish.layers.saved import SavingHooks
-from kerasish.layers.structure import map_shapes, shape_of, tensors_in, zeros_like
+from kerasish.layers.structure import map_shapes, note_zeros, shape_of, tensors_in, zeros_like
 from kerasish.modes import kept_modes
 from kerasish.registry import deserialize
 
@@ -466,8 +466,13 @@ class Layer(WeightHolder, SavingHooks):
         try:
             self.forward(*args, **kwargs)
         except Exception:
-            with torch.no_grad(), self._mode(False):
-                self.forward(*map_nested(zeros_like, args), **map_nested(zeros_like, kwargs))
+            zeros, named_zeros = map_nested(zeros_like, args), map_nested(zeros_like, kwargs)
+            try:
+                with torch.no_grad(), self._mode(False):
+                    self.forward(*zeros, **named_zeros)
+            except Exception as error:
+                note_zeros(error, args)
+                raise
         finally:
             self.training = was
             self._has_run = True

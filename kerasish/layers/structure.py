@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kerasish.describe import describe
-from kerasish.graph.symbolic import Symbolic, SymbolicTensor
+from kerasish.graph.symbolic import Symbolic, SymbolicTensor, symbolic_leaves
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -35,6 +35,17 @@ def zeros_like(value: Any) -> Any:
         return value
     shape = [(2 if i == 0 else 64) if s is None else s for i, s in enumerate(value.shape)]
     return torch.zeros(shape, dtype=value.dtype)
+
+
+def note_zeros(error: Exception, args: Any) -> None:
+    """Say which sizes stood for unknown ones in a run on zeros: the code may need others."""
+    leaves = [leaf for leaf in symbolic_leaves(args) if isinstance(leaf, SymbolicTensor)]
+    tried = [str(tuple(zeros_like(leaf).shape)) for leaf in leaves if None in leaf.shape]
+    if tried and not any("zeros" in note for note in getattr(error, "__notes__", ())):
+        error.add_note(
+            f"Unknown sizes were tried as some number, with zeros of shape {', '.join(tried)}. If "
+            "this needs particular sizes, give them to Input, such as Input(shape, batch_size=32)."
+        )
 
 
 def map_shapes(function: Callable[[tuple], Any], shapes: Any) -> Any:

@@ -503,3 +503,21 @@ def test_get_config_gives_what_a_subclass_does_not_write_itself():
     expected = {"units": 3, "rate": 0.1, "name": "own", "trainable": True, "dtype": "float32"}
     assert config == expected
     assert OnTop(4).get_config()["units"] == 5
+
+
+def test_code_for_batches_of_one_size_is_told_to_say_so():
+    class Fixed(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(torch.reshape(x, (12, 4)))
+
+    assert Fixed()(Input((3, 4), batch_size=4)).shape == (12, 2)
+    with pytest.raises(RuntimeError) as caught:
+        Fixed()(Input((3, 4)))
+    assert caught.value.__notes__[-1] == (
+        "Unknown sizes were tried as some number, with zeros of shape (2, 3, 4). If this needs "
+        "particular sizes, give them to Input, such as Input(shape, batch_size=32)."
+    )
