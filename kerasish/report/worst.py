@@ -17,8 +17,8 @@ from kerasish.describe import describe
 from kerasish.modes import evaluating
 from kerasish.report.drawing import grid, save_figure, show_image, without_preprocessing
 from kerasish.report.predictions import checked_names, names_of
-from kerasish.training.outputs import join
 from kerasish.training.loss_kinds import class_axis, kind_of_loss, takes_logits
+from kerasish.training.outputs import join
 from kerasish.training.placement import target_device
 from kerasish.training.session import as_numpy
 from kerasish.training.step import make_predict_step
