@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerasish import constraints, initializers, regularizers
+from kerasish import activations, constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
 from kerasish.layers.children import forget, is_listed, is_named, modules_in, note_place
 from kerasish.layers.weights import KerasWeight
@@ -136,6 +136,10 @@ class WeightHolder(nn.Module):
             self.__dict__["_is_begun"] = True
         elif "_adopted" in self.__dict__:
             forget(self, name)
+        if isinstance(value, (Tensor, np.ndarray)) and type(value) is not Variable:
+            self._refuse_other_weight(name)
+        if name in ("activation", "recurrent_activation") and callable(getattr(self, name, None)):
+            value = self._other_activation(name, value)
         # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
         if type(value) is Variable and "_added" in self.__dict__:
             store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
@@ -162,6 +166,12 @@ class WeightHolder(nn.Module):
             # Somebody's part called as a method of ours is: Python looks where torch keeps modules
             # after it has looked at the class.
             self.__dict__[name] = value
+
+    def _other_activation(self, name: str, value: Any) -> Any:
+        """A layer's new activation: a function or a name, or `None`, which is linear as in Keras."""
+        self._modules.pop(name, None)  # torch takes no function for what was a module
+        self.__dict__.setdefault("_reassigned", set()).add(name)
+        return activations.get(value)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         with self._keeping_variables():
@@ -205,6 +215,18 @@ class WeightHolder(nn.Module):
             if module is not None and not isinstance(module, WeightHolder):
                 weights += _plain_weights(module, key)
         return weights
+
+    def _refuse_other_weight(self, name: str) -> None:
+        """Raise if an attribute would hide a weight that lives in a torch module of the layer."""
+        if not self.__dict__.get("built") or name in self._parameters or name in self._buffers:
+            return
+        if name not in self.__dict__ and any(w.name == name for w in self.own_weights()):
+            raise AttributeError(
+                f'{type(self).__name__} "{self.name}": computing would go on with the {name} it '
+                f"has. Change its numbers with layer.{name}.assign(...) or set_weights(...), use a "
+                "layer in two places to share weights, or compute with other tensors by "
+                "layer.stateless_call(...)."
+            )
 
     def held_weights(self) -> list[KerasWeight]:
         """`own_weights`, then what a subclass of a ready-made layer has added to them."""

@@ -154,3 +154,18 @@ def test_input_layer_takes_the_older_word_for_its_shape():
 def test_input_of_strings_is_refused_with_what_to_do(dtype):
     with pytest.raises(ValueError, match=r"Input 'title': torch has no .*layer\.map\(dataset\)"):
         Input((1,), dtype=dtype, name="title")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, lambda x: x), ("relu", F.relu), (nn.Tanh(), torch.tanh)]
+)
+def test_an_activation_may_be_changed_later(given, expected):
+    model = Sequential([Input((4,)), layers.Dense(3, activation="softmax")])
+    x = torch.randn(2, 4)
+    model.predict(x.numpy(), verbose=0)
+    layer = model.layers[-1]
+
+    layer.activation = given
+
+    assert_close(model(x), expected(layer.linear(x)))
+    assert_close(torch.tensor(model.predict(x.numpy(), verbose=0)), model(x).detach())
