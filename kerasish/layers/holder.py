@@ -168,7 +168,7 @@ class WeightHolder(nn.Module):
             self.__dict__[name] = value
 
     def _other_activation(self, name: str, value: Any) -> Any:
-        """A layer's new activation: a function or a name, or `None`, which is linear as in Keras."""
+        """A layer's new activation: a function, a name, or `None`, which is linear as in Keras."""
         self._modules.pop(name, None)  # torch takes no function for what was a module
         self.__dict__.setdefault("_reassigned", set()).add(name)
         return activations.get(value)
