@@ -136,8 +136,7 @@ class WeightHolder(nn.Module):
             self.__dict__["_is_begun"] = True
         elif "_adopted" in self.__dict__:
             forget(self, name)
-        if isinstance(value, (Tensor, np.ndarray)) and type(value) is not Variable:
-            self._refuse_other_weight(name)
+        self._refuse_other_weight(name, value)
         if name in ("activation", "recurrent_activation") and callable(getattr(self, name, None)):
             value = self._other_activation(name, value)
         # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
@@ -216,11 +215,13 @@ class WeightHolder(nn.Module):
                 weights += _plain_weights(module, key)
         return weights
 
-    def _refuse_other_weight(self, name: str) -> None:
+    def _refuse_other_weight(self, name: str, value: Any) -> None:
         """Raise if an attribute would hide a weight that lives in a torch module of the layer."""
-        if not self.__dict__.get("built") or name in self._parameters or name in self._buffers:
+        is_other = isinstance(value, (Tensor, np.ndarray)) and type(value) is not Variable
+        if not is_other or not self.__dict__.get("built"):
             return
-        if name not in self.__dict__ and any(w.name == name for w in self.own_weights()):
+        known = self.__dict__.keys() | self._parameters.keys() | self._buffers.keys()
+        if name not in known and any(w.name == name for w in self.own_weights()):
             raise AttributeError(
                 f'{type(self).__name__} "{self.name}": computing would go on with the {name} it '
                 f"has. Change its numbers with layer.{name}.assign(...) or set_weights(...), use a "

@@ -381,3 +381,16 @@ def test_a_layers_weights_are_printed_with_their_paths():
 
     assert repr(gamma) == 'Weight("norm/gamma", tensor([1., 1.]))'
     assert repr(variance) == 'State("norm/moving_variance", tensor([1., 1.]))'
+
+
+@pytest.mark.parametrize(
+    "value", [torch.zeros(3, 2), np.zeros((3, 2)), nn.Parameter(torch.ones(3, 2))]
+)
+def test_a_weight_in_a_torch_module_is_not_hidden_by_an_attribute(value):
+    layer = layers.Dense(2)
+    layer.build((None, 3))
+
+    with pytest.raises(AttributeError, match=r"Dense .*go on with the kernel.*kernel\.assign"):
+        layer.kernel = value
+    layer.note = value
+    assert_close(layer(torch.ones(1, 3)), layer.kernel.sum(0, keepdim=True))
