@@ -1,5 +1,8 @@
 """Data that makes its own batches by number."""
 
+import os
+import threading
+
 import numpy as np
 import pytest
 
@@ -77,9 +80,59 @@ def test_sequence_is_the_same_class():
     assert utils.Sequence is utils.PyDataset
 
 
-def test_workers_that_have_no_effect_are_said():
-    with pytest.warns(UserWarning, match="Counting: `workers` .* no effect"):
-        Counting(workers=4)
+class Slow(Counting):
+    """Says who made a batch, and when."""
+
+    def __init__(self, count=6, **options):
+        super().__init__(**options)
+        self.count, self.meeting = count, threading.Barrier(2)
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if not self.use_multiprocessing:
+            self.meeting.wait(10)  # somebody else makes a batch at the same time
+        return np.full((2, 1), index), np.full(2, os.getpid())
+
+    def __getstate__(self):
+        return {**vars(self), "meeting": None}
+
+
+@pytest.mark.parametrize("in_processes", [False, True], ids=["threads", "processes"])
+def test_workers_make_batches_at_the_same_time_and_keep_their_order(in_processes):
+    feed = make_feed(Slow(workers=2, use_multiprocessing=in_processes))
+
+    for epoch in range(2):
+        seen = [(int(x[0]), int(y[0])) for x, y, _ in feed.batches(epoch)]
+
+        assert [number for number, _ in seen] == [0, 1, 2, 3, 4, 5]
+        assert (os.getpid() in {process for _, process in seen}) != in_processes
+
+
+def test_an_error_of_a_worker_is_raised_where_its_batch_would_have_come():
+    class Failing(Counting):
+        def __getitem__(self, index):
+            if index == 2:
+                raise KeyError("no row 2")
+            return super().__getitem__(index)
+
+    batches = make_feed(Failing(workers=2)).batches(0)
+
+    assert int(next(batches)[0][0]) == 0
+    assert int(next(batches)[0][0]) == 1
+    with pytest.raises(KeyError, match="no row 2"):
+        next(batches)
+
+
+def test_a_pass_that_breaks_off_stops_its_workers():
+    before = threading.active_count()
+    batches = make_feed(Counting(workers=3)).batches(0)
+    next(batches)
+
+    batches.close()
+
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("use", [len, lambda dataset: dataset[0]], ids=["len", "getitem"])

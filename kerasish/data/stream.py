@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from kerasish.data.arrays import as_tensors, leaves
 from kerasish.data.batch_source import ReadyLoader, as_source
+from kerasish.data.by_number import batches_by_number
 from kerasish.data.feed import Batch, Feed, Prepare, check_rows
 from kerasish.data.followed import Listener, followed
 from kerasish.data.lookahead import Lookahead
@@ -264,12 +265,10 @@ class StreamFeed(Feed):
         """Keras's PyDataset: batches by number, and as in Keras those are shuffled."""
         count = len(self._source)
         if self._seed is None:
-            numbers: Iterable[int] = range(count)
-        else:
-            generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch))
-            numbers = torch.randperm(count, generator=generator).tolist()
-        for number in numbers:
-            yield self._source[number]
+            return batches_by_number(self._source, range(count))
+        generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch))
+        numbers = torch.randperm(count, generator=generator).tolist()
+        return batches_by_number(self._source, numbers)
 
     def _ready(self, item: Any) -> Batch:
         return next(self._prepared(iter([self._transfer.send(self._collect(item))])))

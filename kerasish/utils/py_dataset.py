@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 
@@ -13,10 +12,12 @@ class PyDataset:
     calls `on_epoch_end` after each pass, where a subclass may shuffle rows.
 
     Args:
-        workers: Kept for Keras's sake: batches are made one after another. For reading in
-            parallel use a `torch.utils.data.DataLoader` with `num_workers`.
-        use_multiprocessing: Likewise.
-        max_queue_size: Likewise.
+        workers: How many batches are made at a time. Above 1, or with `use_multiprocessing`, random
+            numbers that `__getitem__` draws depend on which worker comes first.
+        use_multiprocessing: Whether in processes, rather than in threads. Each has a copy of the
+            data set as it is when a pass begins; on Windows and macOS a script then keeps what it
+            does under `if __name__ == "__main__":`.
+        max_queue_size: How many batches wait at most.
 
     Example:
         >>> class Numbers(PyDataset):
@@ -34,12 +35,6 @@ class PyDataset:
     ) -> None:
         self.workers, self.use_multiprocessing = workers, use_multiprocessing
         self.max_queue_size = max_queue_size
-        if workers > 1 or use_multiprocessing:
-            warnings.warn(
-                f"{type(self).__name__}: `workers` and `use_multiprocessing` have no effect; wrap "
-                "a torch Dataset in a DataLoader with num_workers to read in parallel.",
-                stacklevel=2,
-            )
 
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} must define __len__: its batch count.")
