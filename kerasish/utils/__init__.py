@@ -28,6 +28,7 @@ from kerasish.utils.labels import (
 from kerasish.utils.progbar import Progbar
 from kerasish.utils.py_dataset import PyDataset
 from kerasish.utils.sequences import pad_sequences, timeseries_dataset_from_array
+from kerasish.utils.settings import Config
 from kerasish.utils.splitting import split_dataset
 from kerasish.utils.text_folder import text_dataset_from_directory
 
@@ -35,6 +36,7 @@ Sequence = PyDataset
 
 __all__ = [
     "Batches",
+    "Config",
     "CustomObjectScope",
     "FeatureSpace",
     "Progbar",
