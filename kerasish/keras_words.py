@@ -61,9 +61,17 @@ def in_own_words(config: dict[str, Any]) -> dict[str, Any]:
     if name in ("DTypePolicy", "FloatDTypePolicy"):
         return {"class_name": "__policy__", "config": (inner or {})["name"]}
     own = {**config, "module": f"kerasish.{_room(config['module'])}"}
-    if isinstance(inner, dict) and (needless := _NEEDLESS.get(name, {}).items()):
+    if isinstance(inner, dict):
+        needless = _NEEDLESS.get(name, {}).items()
         own["config"] = {k: v for k, v in inner.items() if (k, v) not in needless}
+        if isinstance(inner.get("name"), str):
+            own["config"]["name"] = layer_name(inner["name"])
     return own
+
+
+def layer_name(name: str) -> str:
+    """A name of Keras's that a child of a torch module can have: `mobilenetv2_0_35_224`."""
+    return name.replace(".", "_")
 
 
 def _room(module: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kerasish.graph.symbolic import symbolic_leaves
-from kerasish.keras_words import is_of_keras
+from kerasish.keras_words import is_of_keras, layer_name
 from kerasish.layers.core import InputLayer
 from kerasish.layers.naming import snake_case
 from kerasish.registry import deserialize
@@ -62,7 +62,7 @@ def _made(entry: dict[str, Any], name: str, custom_objects: dict | None) -> Call
     if is_of_keras(entry) and ".ops" in module:
         return _operation(entry)
     layer = deserialize(entry, custom_objects)
-    layer.name = name
+    layer.name = layer_name(name)
     return layer
 
 

@@ -171,6 +171,17 @@ def test_a_layer_takes_the_config_of_its_namesake():
     assert_close(layer.kernel_regularizer(torch.ones(2)), torch.tensor(1.0))
 
 
+def test_names_with_dots_get_underscores():
+    x = keras.Input((3,), name="half_0.5")
+    inner = keras.Sequential([keras.Input((3,)), L.Dense(2, name="dense_0.5")], name="net_0.25")
+
+    model = model_from_json(keras.Model(x, inner(x), name="all_1.0").to_json())
+
+    assert model.name == "all_1_0"
+    assert [layer.name for layer in model.layers] == ["half_0_5", "net_0_25"]
+    assert "net_0_25.dense_0_5.linear.weight" in model.state_dict()
+
+
 def test_code_in_a_config_is_refused():
     x = keras.Input((3,))
     text = keras.Model(x, L.Dense(2)(x)).to_json()
