@@ -39,6 +39,9 @@ from kerasish.registry import deserialize
 
 _ages = itertools.count()  # layers are numbered as they are made, for the order of children
 
+# One number stands for all axes; the configuration has each, as Keras's does.
+_SIZES = frozenset({"kernel_size", "strides", "dilation_rate", "pool_size"})
+
 
 class Layer(WeightHolder, SavingHooks):
     """A torch module with Keras's manners: lazy building, configuration, Keras-ordered weights.
@@ -531,6 +534,11 @@ class Layer(WeightHolder, SavingHooks):
                 config[name] = bound.arguments[name]
         for name in self._written_elsewhere() & config.keys():
             del config[name]
+        for name in self.__dict__.get("_reassigned", set()) & config.keys():
+            config[name] = getattr(self, name)
+        for name in _SIZES & config.keys():
+            size = getattr(self, name, None)
+            config[name] = size if isinstance(size, tuple) else config[name]
         base = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype_policy.name}
         accepted = base if takes_any else {k: v for k, v in base.items() if k in bound.arguments}
         return {**config, **accepted}

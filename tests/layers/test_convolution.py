@@ -353,3 +353,17 @@ def test_convolution_op_pads_causally():
     plain.set_weights(layer.get_weights())
 
     assert_close(layer(x), plain(x) * 2)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "DepthwiseConv2D", "Conv1D", "MaxPooling2D"])
+def test_a_configuration_has_a_size_for_each_axis_as_in_keras(kind):
+    keras = pytest.importorskip("keras")
+    arguments = {"Conv2D": (4, 5), "Conv1D": (4, 5)}.get(kind, (5,))
+
+    ours = getattr(layers, kind)(*arguments)
+    theirs = getattr(keras.layers, kind)(*arguments).get_config()
+
+    config = ours.get_config()
+    for name in ("kernel_size", "strides", "dilation_rate", "pool_size"):
+        assert config.get(name) == theirs.get(name)
+    assert type(ours).from_config(config).get_config() == config

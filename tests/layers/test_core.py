@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from kerasish import Input, Model, Sequential, layers
+from kerasish import Input, Model, Sequential, layers, models
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 5, 3)], ids=["matrix", "sequence"])
@@ -169,3 +169,6 @@ def test_an_activation_may_be_changed_later(given, expected):
 
     assert_close(model(x), expected(layer.linear(x)))
     assert_close(torch.tensor(model.predict(x.numpy(), verbose=0)), model(x).detach())
+    copied = models.clone_model(model)
+    copied.set_weights(model.get_weights())
+    assert_close(copied(x), model(x))
