@@ -217,7 +217,7 @@ class IntegerLookup(VocabularyLayer):
 
     takes_integers = True
     _keys: Tensor
-    _places: Tensor
+    _index_at: Tensor
 
     def __init__(
         self,
@@ -262,7 +262,7 @@ class IntegerLookup(VocabularyLayer):
             raise ValueError("IntegerLookup: `salt` needs oov_method='farmhash'.")
         # Sorted tokens and their indices; with `invert`, the tokens by index.
         self.register_buffer("_keys", torch.zeros(0, dtype=torch.int64), persistent=False)
-        self.register_buffer("_places", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("_index_at", torch.zeros(0, dtype=torch.int64), persistent=False)
         self._is_given = vocabulary is not None
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
@@ -288,7 +288,7 @@ class IntegerLookup(VocabularyLayer):
             self._keys = keys
             return
         self._keys, order = keys.sort()
-        self._places = order + self._token_start
+        self._index_at = order + self._token_start
 
     def update_state(self, data: Any) -> None:
         """Count the integers of a batch; a single row of them counts as one document."""
@@ -328,7 +328,7 @@ class IntegerLookup(VocabularyLayer):
         masked = None if self.mask_token is None else x == self.mask_token
         if self.num_oov_indices == 0:
             self._check_known(x, known if masked is None else known | masked)
-        index = torch.where(known, self._places[place], self._oov_index(x))
+        index = torch.where(known, self._index_at[place], self._oov_index(x))
         if masked is None:
             return index
         return torch.where(masked, 0 if self.output_mode == "int" else DROPPED, index)
