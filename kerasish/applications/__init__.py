@@ -22,11 +22,21 @@ from kerasish.applications.catalogue import ALL as _ALL
 from kerasish.applications.catalogue import LAYERED as _LAYERED
 from kerasish.applications.catalogue import find as _find
 from kerasish.applications.catalogue import get, list
+from kerasish.applications.feature_maps import FeatureMaps
 from kerasish.applications.modules import provide as _provide
 from kerasish.applications.preprocessing import ImagePreprocessing
 from kerasish.applications.table import table
 
-__all__ = ["Application", "Backbone", "ImagePreprocessing", "classics", "get", "list", "table"]
+__all__ = [
+    "Application",
+    "Backbone",
+    "FeatureMaps",
+    "ImagePreprocessing",
+    "classics",
+    "get",
+    "list",
+    "table",
+]
 
 _FILES = {"imagenet_utils", *_LAYERED.values()}
 

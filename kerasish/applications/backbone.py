@@ -99,6 +99,9 @@ class Backbone(TorchModule):
             return y
         return y.permute(0, 2, 3, 1) if last else y.permute(0, 3, 1, 2)
 
+    # For the message of `get_layer`, which knows nothing of applications.
+    way_inside = ", applications.FeatureMaps as a layer of another model"
+
     def own_weights(self) -> list[KerasWeight]:
         """Those of the torch module; the numbers of the normalisation are constants."""
         kept = {id(tensor) for tensor in self.state_dict(keep_vars=True).values()}

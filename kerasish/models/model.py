@@ -465,10 +465,11 @@ class ModuleModel(Model):
 
 def _parts_hint(layers: list[Layer]) -> str:
     """Where the parts of a network are that is one layer of the model."""
-    whole = next((x.name for x in layers if isinstance(x._modules.get("module"), nn.Module)), None)
+    whole = next((x for x in layers if isinstance(x._modules.get("module"), nn.Module)), None)
     if whole is None:
         return ""
     return (
-        f" '{whole}' is one layer round a torch module: its parts are in "
-        f"get_layer('{whole}').module, and transfer.extract_features gives their outputs."
+        f" '{whole.name}' is one layer round a torch module: its parts are in "
+        f"get_layer('{whole.name}').module, and transfer.extract_features gives their outputs"
+        f"{getattr(whole, 'way_inside', '')}."
     )
