@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -67,8 +68,8 @@ class Pipeline(Layer):
         self.layers = nn.ModuleList(as_augmentation(layer) for layer in layers)
         if seed is not None:
             _seed_all(self.layers, seed)
-        # In a dict, not as children: those inside are children already, and would count twice.
-        self._runs = {"layers": _joined(self.layers) if join else None}
+        # In no list or dict, whose layers become children: those inside are that already.
+        self._runs = SimpleNamespace(layers=_joined(self.layers) if join else None)
 
     def build(self, input_shape: Any) -> None:
         """Build the augmentation layers, whatever sizes come to them."""
@@ -87,7 +88,7 @@ class Pipeline(Layer):
 
     def joined_layers(self) -> tuple[nn.Module, ...]:
         """What the data go through in training: the layers, those done at once in one."""
-        return self._runs["layers"] or tuple(self.layers)
+        return self._runs.layers or tuple(self.layers)
 
     def preview(self, images: Any, path: Any = None, **kwargs: Any) -> Any:
         """Draw originals and variants; see `augmentation.preview`."""
