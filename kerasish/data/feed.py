@@ -302,6 +302,11 @@ def check_rows(structure: Any) -> int:
     return count
 
 
+def has_own_rows(x: Any) -> bool:
+    """Whether inputs have different numbers of rows, as the nodes and the edges of graphs have."""
+    return len({len(tensor) for tensor in leaves(x) if tensor.dim()}) > 1
+
+
 def _hint(x: Any) -> str:
     """What to do about a list of rows, which looks like a list of inputs."""
     is_long = isinstance(x, (list, tuple)) and len(x) > 4

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from kerasish.data.arrays import as_tensors, leaves
 from kerasish.data.batch_source import ReadyLoader, as_source
 from kerasish.data.by_number import batches_by_number
-from kerasish.data.feed import Batch, Feed, Prepare, check_rows
+from kerasish.data.feed import Batch, Feed, Prepare, check_rows, has_own_rows
 from kerasish.data.followed import Listener, followed
 from kerasish.data.lookahead import Lookahead
 from kerasish.data.order import EpochSampler, mix_seed
@@ -349,7 +349,13 @@ def _in_turn(first: Prepare, second: Prepare) -> Prepare:
 
 
 def _check_alignment(batch: Batch) -> None:
-    """Rows of a batch's parts must go together; one weight for a whole batch is left alone."""
+    """Rows of a batch's parts must go together; one weight for a whole batch is left alone.
+
+    So are inputs that differ among themselves: the nodes and edges of graphs have each their own.
+    """
+    x, y, weight = batch
+    if has_own_rows(x):
+        batch = None, y, weight
     counts = {len(tensor) for tensor in leaves(batch) if tensor.dim()}
     if len(counts) > 1:
         check_rows(batch)

@@ -164,3 +164,53 @@ def test_class_weights_on_a_single_batch():
     )
 
     assert a == pytest.approx({name: float(value) for name, value in b.items()}, rel=1e-5)
+
+
+class Graphs(kerasish.utils.PyDataset):
+    """Batches of two and of three graphs, whose nodes are more, and each time of another number."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        owners = torch.tensor([[0, 0, 1, 1, 1], [0, 1, 1, 2, 2]][number] + [1] * 7 * number)
+        edges = torch.zeros(3, 2, dtype=torch.int64)
+        nodes = torch.randn(len(owners), 3, generator=torch.Generator().manual_seed(number))
+        return (nodes, owners, edges), torch.arange(2.0 + number).unsqueeze(1)
+
+
+class SumOfNodes(kerasish.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(1)
+
+    def call(self, inputs):
+        nodes, owners, _ = inputs
+        return self.dense(kerasish.ops.segment_sum(nodes, owners, num_segments=owners.max() + 1))
+
+
+def test_inputs_of_a_stream_may_have_rows_of_their_own_as_the_nodes_of_graphs():
+    model = SumOfNodes()
+    model.compile("sgd", "mse", metrics=["mae"])
+
+    history = model.fit(Graphs(), validation_data=Graphs(), epochs=1, verbose=0).history
+    loss, mae = model.evaluate(Graphs(), verbose=0)
+
+    batches = [Graphs()[number] for number in range(2)]
+    wrong = torch.cat([(model(x) - y).detach() for x, y in batches])
+    assert (loss, mae) == pytest.approx((float(wrong.square().mean()), float(wrong.abs().mean())))
+    assert history["val_loss"] == pytest.approx([loss])
+    assert model.predict(Graphs(), verbose=0).shape == (5, 1)
+
+
+def test_targets_and_weights_of_such_a_stream_go_together_still():
+    class Short(Graphs):
+        def __getitem__(self, number):
+            x, y = super().__getitem__(number)
+            return x, y, torch.ones(7)
+
+    model = SumOfNodes()
+    model.compile("sgd", "mse")
+
+    with pytest.raises(ValueError, match=r"same number of rows, got y: .*sample_weight: .*\(7,\)"):
+        model.fit(Short(), verbose=0)

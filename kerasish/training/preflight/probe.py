@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kerasish.data.arrays import leaves, map_leaves
-from kerasish.data.feed import Feed
+from kerasish.data.feed import Feed, has_own_rows
 from kerasish.hooks import removed_after
 from kerasish.layers.recurrent.states import StatefulMixin
 from kerasish.modes import kept_modes
@@ -43,10 +43,10 @@ def probe(plan: StepPlan, feed: Feed, *, graph: bool = False) -> tuple[Any, Any]
 
 
 def first_rows(model: Any, feed: Feed, rows: int = ROWS) -> tuple[Any, Any, Any]:
-    """A few rows, or the whole first batch where the model fixes its size."""
+    """A few rows, or the whole first batch where the model or the inputs fix its size."""
     batch = feed.peek()
     fixed = getattr(model, "_input_list", None)
-    if fixed and fixed[0].shape[0] is not None:
+    if (fixed and fixed[0].shape[0] is not None) or has_own_rows(batch[0]):
         return batch
     return map_leaves(lambda t: t[:rows], batch)  # type: ignore[return-value]
 
