@@ -492,6 +492,7 @@ def test_preprocess_input_is_a_step_of_a_model_where_it_gets_an_input(form, mode
     x = torch.randint(256, (2, *shape)).float()
 
     assert_close(model(x), ready(x, data_format=form))
+    assert model.count_params() == 0
     model.save(tmp_path / "ready.kerasish")
     assert_close(
         kerasish.saving.load_model(tmp_path / "ready.kerasish")(x), ready(x, data_format=form)

@@ -12,6 +12,7 @@ from kerasish.applications.images import imagenet_classes, normalize
 from kerasish.config import as_image_format, floatx
 from kerasish.describe import describe
 from kerasish.graph.symbolic import is_symbolic
+from kerasish.layers import Rescaling
 from kerasish.models.bundle import decode
 
 _WHO = "imagenet_utils"
@@ -49,12 +50,11 @@ def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe"
     if mode != "caffe":
         raise ValueError(f"{_WHO}: `mode` is 'caffe', 'tf' or 'torch', got {describe(mode)}.")
     axis = -1 if data_format == "channels_last" else -3
+    mean = np.reshape(_BLUE_GREEN_RED, (-1, 1, 1) if axis == -3 else (1, 1, -1))
+    if is_symbolic(x):
+        return Rescaling(1.0, (-mean).tolist())(torch.flip(x, [axis]))
     ready = normalize(x, [0.0] * 3, [1 / 255] * 3, data_format, _WHO)
-    is_tensor = isinstance(ready, Tensor) or is_symbolic(ready)
-    flipped = torch.flip(ready, [axis]) if is_tensor else np.flip(ready, axis)
-    mean = np.reshape(_BLUE_GREEN_RED, (-1, 1, 1) if axis == -3 else (-1,))
-    if is_symbolic(flipped):
-        return flipped - mean
+    flipped = torch.flip(ready, [axis]) if isinstance(ready, Tensor) else np.flip(ready, axis)
     if isinstance(flipped, Tensor):
         return flipped - flipped.new_tensor(mean)
     return (flipped - mean).astype(flipped.dtype if flipped.dtype.kind == "f" else floatx())

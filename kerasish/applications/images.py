@@ -11,6 +11,7 @@ from torch import Tensor
 from kerasish.config import floatx, image_data_format
 from kerasish.describe import describe
 from kerasish.graph.symbolic import is_symbolic
+from kerasish.layers import Rescaling
 
 
 def normalize(
@@ -35,13 +36,13 @@ def normalize(
             f"{name}.preprocess_input: expected {len(mean)} channels at axis {axis}, "
             f"got {describe(x)}. Pass data_format= if they are elsewhere."
         )
-    sides = (-1, 1, 1) if axis == -3 else (-1,)
+    sides = (-1, 1, 1) if axis == -3 else (1, 1, -1)
     means, stds = (np.reshape(values, sides) for values in (mean, std))
     if isinstance(x, Tensor):
         x = x if x.is_floating_point() else x.float()
         return (x / 255 - x.new_tensor(means)) / x.new_tensor(stds)
     if is_symbolic(x):
-        return (x / 255 - means) / stds
+        return Rescaling((1 / (255 * stds)).tolist(), (-means / stds).tolist())(x)
     array = np.asarray(x)
     dtype = array.dtype if array.dtype.kind == "f" else floatx()
     return ((array / 255 - means) / stds).astype(dtype)
