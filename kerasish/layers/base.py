@@ -334,6 +334,13 @@ class Layer(WeightHolder, SavingHooks):
         shapes = ", ".join(str(tuple(t.shape)) for t in tensors_in(args))
         if hasattr(error, "add_note"):
             error.add_note(f'in {type(self).__name__} "{self.name}", called on shape {shapes}')
+            never_built = self.built and self._built_on is None and not self.keras_weights()
+            if isinstance(error, AttributeError) and never_built:
+                error.add_note(
+                    "its `built` was set by hand, so that build() did not run and made no weights: "
+                    "call build(input_shape), and compute with weights from elsewhere by "
+                    "layer.stateless_call(...)"
+                )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run `call`, telling it the mode if it asks."""

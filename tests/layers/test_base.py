@@ -521,3 +521,12 @@ def test_code_for_batches_of_one_size_is_told_to_say_so():
         "Unknown sizes were tried as some number, with zeros of shape (2, 3, 4). If this needs "
         "particular sizes, give them to Input, such as Input(shape, batch_size=32)."
     )
+
+
+def test_a_layer_said_to_be_built_that_is_not_says_so_where_it_fails():
+    layer = layers.Dense(2)
+    layer.built = True
+
+    with pytest.raises(AttributeError) as caught:
+        layer(torch.ones(1, 3))
+    assert "`built` was set by hand" in caught.value.__notes__[-1]
