@@ -12,6 +12,55 @@ _FEW = 16  # what begins with so many items that are no modules is data, and not
 _NOT_ATTRIBUTES = ("_modules", "_init_arguments", "_places", "_adopted")
 
 
+class LayerList(nn.ModuleList):
+    """Layers in a list, with those words of Python's lists that torch's lacks."""
+
+    def __radd__(self, other: list) -> list:
+        return [*other, *self]
+
+    def index(self, *args: Any) -> int:
+        """The place of a layer."""
+        return list(self).index(*args)
+
+    def count(self, layer: nn.Module) -> int:
+        """How often a layer is there."""
+        return list(self).count(layer)
+
+    def copy(self) -> list[nn.Module]:
+        """A plain list of the layers."""
+        return list(self)
+
+    def remove(self, layer: nn.Module) -> None:
+        """Let go of a layer."""
+        del self[self.index(layer)]
+
+    def reverse(self) -> None:
+        """Turn the order round."""
+        self._modules = {str(place): layer for place, layer in enumerate(list(self)[::-1])}
+
+    def clear(self) -> None:
+        """Let go of all layers."""
+        self._modules.clear()
+
+
+class LayerDict(nn.ModuleDict):
+    """Layers in a dict, with those words of Python's dicts that torch's lacks."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The layer of this name, or something else where there is none."""
+        return self._modules.get(key, default)
+
+    def setdefault(self, key: str, default: nn.Module) -> nn.Module:
+        """The layer of this name, put there if there is none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def copy(self) -> dict[str, nn.Module]:
+        """A plain dict of the layers."""
+        return dict(self.items())
+
+
 def is_listed(value: Any) -> bool:
     """Whether this is a list or tuple of nothing but modules."""
     kept = type(value) in (list, tuple) and value
@@ -22,7 +71,7 @@ def is_named(value: Any) -> bool:
     """Whether this is a dict of modules, under names that torch can find them by."""
     if type(value) is not dict:
         return False
-    names = dir(nn.ModuleDict)
+    names = dir(LayerDict)
     return bool(value) and all(
         isinstance(key, str)
         and key
@@ -57,7 +106,7 @@ def note_place(owner: nn.Module, name: str) -> None:
 def adopt(owner: nn.Module) -> None:
     """Make children of the modules in an owner's lists and dicts, which Keras tracks.
 
-    A list or dict of nothing but modules becomes a `ModuleList` or `ModuleDict`. Where they lie
+    A list or dict of nothing but modules becomes a `LayerList` or `LayerDict`. Where they lie
     deeper, or beside other things, the attribute `parts` stays as it is, and torch finds them in a
     list of its own, `parts_layers`.
     """

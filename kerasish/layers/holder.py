@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from kerasish import activations, constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
-from kerasish.layers.children import forget, is_listed, is_named, modules_in, note_place
+from kerasish.layers.children import (
+    LayerDict,
+    LayerList,
+    forget,
+    is_listed,
+    is_named,
+    modules_in,
+    note_place,
+)
 from kerasish.layers.weights import KerasWeight
 from kerasish.random import SeedGenerator
 from kerasish.variables import Variable, give_words, is_wordless, with_words
@@ -152,10 +160,10 @@ class WeightHolder(nn.Module):
         elif name[0] != "_" and is_listed(value):
             # Keras tracks layers kept in a plain list; torch wants a ModuleList.
             modules: Any = value
-            value = nn.ModuleList(modules)
+            value = LayerList(modules)
         elif name[0] != "_" and is_named(value):
             named: Any = value  # likewise
-            value = nn.ModuleDict(named)
+            value = LayerDict(named)
         elif type(value) in (list, dict) and "_modules" in self.__dict__:
             note_place(self, name)
         if name in self.__dict__.get("_modules", ()):

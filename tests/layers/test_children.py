@@ -273,3 +273,41 @@ def test_layers_in_containers_come_where_keras_tracks_them():
 
     blocks = ["block0", "block1", "pair0", "pair1", "named0", "named1"]
     assert names == ["first", *blocks, "head", "after", "late"]
+
+
+class Kept(Layer):
+    """A layer with a list and a dict of layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = [Dense(2), Dense(2), Dense(2)]
+        self.named = {"a": Dense(2)}
+
+
+def test_lists_of_layers_know_the_words_of_lists():
+    layer = Kept()
+    first, second, third = layer.parts
+
+    assert layer.parts.index(second) == 1
+    assert layer.parts.count(third) == 1
+    assert [1, *layer.parts] == [1] + layer.parts  # noqa: RUF005 - the sum is what is tried
+    layer.parts.reverse()
+    assert layer.parts.copy() == [third, second, first]
+    layer.parts.remove(second)
+    assert list(layer.parts) == [third, first]
+    assert second not in layer.parts
+    assert [key for key, _ in layer.parts.named_children()] == ["0", "1"]
+    layer.parts.clear()
+    assert layer.sublayers() == [layer.named["a"]]
+
+
+def test_dicts_of_layers_know_the_words_of_dicts():
+    layer = Kept()
+    made = Dense(2)
+
+    assert layer.named.get("a") is layer.named["a"]
+    assert layer.named.get("b") is None
+    assert layer.named.setdefault("b", made) is made
+    assert layer.named.setdefault("b", Dense(3)) is made
+    assert list(layer.named.copy()) == ["a", "b"]
+    assert made in layer.sublayers()
