@@ -421,6 +421,19 @@ class Model(Trainer, Layer):
 
         export_model(self, filepath, format, verbose, input_signature, **kwargs)
 
+    def quantize(self, mode: Any = None, **kwargs: Any) -> None:
+        """Keras's name for what torchao does here.
+
+        Raises:
+            NotImplementedError: Always; it says what to write.
+        """
+        raise NotImplementedError(
+            f"quantize: kerasish does not compute in {describe(mode)}. Save the model and use torchao, "
+            "which works on it in place: `from torchao.quantization import quantize_, "
+            "Int8DynamicActivationInt8WeightConfig as Config`, then `quantize_(model, Config())`. "
+            'For training in half precision: compile(precision="bfloat16-mixed").'
+        )
+
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         return super().count_params()

@@ -306,3 +306,10 @@ def test_the_page_about_exporting_runs(tmp_path, monkeypatch):
     exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), {})
 
     assert {p.name for p in tmp_path.iterdir()} == {"model.pt2", "model.onnx", "fixed.pt2"}
+
+
+def test_quantize_says_what_to_use_instead():
+    model = Sequential([layers.Input((3,)), layers.Dense(2)])
+
+    with pytest.raises(NotImplementedError, match=r"'float8' \(str\).*torchao.*bfloat16-mixed"):
+        model.quantize("float8")
