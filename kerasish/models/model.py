@@ -428,8 +428,8 @@ class Model(Trainer, Layer):
             NotImplementedError: Always; it says what to write.
         """
         raise NotImplementedError(
-            f"quantize: kerasish does not compute in {describe(mode)}. Save the model and use torchao, "
-            "which works on it in place: `from torchao.quantization import quantize_, "
+            f"quantize: kerasish does not compute in {describe(mode)}. Save the model and use "
+            "torchao, which works on it in place: `from torchao.quantization import quantize_, "
             "Int8DynamicActivationInt8WeightConfig as Config`, then `quantize_(model, Config())`. "
             'For training in half precision: compile(precision="bfloat16-mixed").'
         )
