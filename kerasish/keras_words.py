@@ -24,7 +24,10 @@ FUNCTIONS = "functions of Keras"
 FUNCTION_ROOMS = ("activations", "losses", "metrics", "ops")
 
 # Settings without effect, which Keras writes down and our classes do not take.
+_RECURRENT = {"implementation": 2, "time_major": False}
 _NEEDLESS = {
+    "LSTM": _RECURRENT,
+    "GRU": _RECURRENT,
     "LayerNormalization": {"rms_scaling": False},
     "MaxNumBoundingBoxes": {"data_format": "channels_last"},
 }

@@ -37,7 +37,8 @@ def graph_from_keras(config: dict[str, Any], custom_objects: dict | None = None)
         made[name] = _made(entry, name, custom_objects)
         if isinstance(made[name], InputLayer):
             results[name, 0] = [made[name].output]  # type: ignore[attr-defined]
-        waiting += [((name, i), node) for i, node in enumerate(entry["inbound_nodes"])]
+        calls = map(_call, entry["inbound_nodes"])
+        waiting += [((name, i), node) for i, node in enumerate(calls)]
     while waiting:
         # Keras lists layers, not calls: one that is used twice may come before what it is used on.
         ready = [(key, node) for key, node in waiting if _needed(node) <= results.keys()]
@@ -55,6 +56,17 @@ def graph_from_keras(config: dict[str, Any], custom_objects: dict | None = None)
         waiting = [(key, node) for key, node in waiting if key not in done]
     ends = (_result(config[key], results) for key in ("input_layers", "output_layers"))
     return tuple(ends)  # type: ignore[return-value]
+
+
+def _call(node: Any) -> dict[str, Any]:
+    """A call as Keras 3 writes it; Keras 2 wrote a list of `[layer, call, number, arguments]`."""
+    if isinstance(node, dict):
+        return node
+    places = [
+        {"class_name": "__keras_tensor__", "config": {"keras_history": place[:3]}} for place in node
+    ]
+    kwargs = node[-1][3] if len(node[-1]) > 3 else {}
+    return {"args": places if len(places) == 1 else [places], "kwargs": kwargs}
 
 
 def _made(entry: dict[str, Any], name: str, custom_objects: dict | None) -> Callable:

@@ -1,4 +1,4 @@
-"""Weights in the files of Keras 3, `.keras` and `.weights.h5`, for a model of ours like theirs."""
+"""Weights in Keras's files, `.keras`, `.weights.h5` and `.h5`, for a model of ours like theirs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ def is_keras_file(path: Path) -> bool:
     """Whether a file is one of Keras's: HDF5, or a zip with the members of a `.keras` file."""
     if not path.is_file():
         return False
-    with path.open("rb") as stream:
-        head = stream.read(8)
-    if head == b"\x89HDF\r\n\x1a\n":
+    if is_hdf5(path):
         return True
-    if not head.startswith(b"PK") or not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return {"config.json", _WEIGHTS} <= set(archive.namelist())
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5, by its first bytes."""
+    with path.open("rb") as stream:
+        return stream.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
 def opened(path: Path, who: str) -> Any:
@@ -53,7 +57,7 @@ def opened(path: Path, who: str) -> Any:
             "(or kerasish[keras])."
         ) from error
     try:
-        if path.suffix == ".keras":
+        if path.suffix == ".keras" or zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r")
         return h5py.File(path, "r")
@@ -65,14 +69,14 @@ def opened(path: Path, who: str) -> Any:
 
 
 def load_keras_weights(model: Any, path: Path, who: str = "load_weights") -> None:
-    """Fill a model from a file that Keras 3 wrote for the same model.
+    """Fill a model from a file that Keras wrote for the same model.
 
     Such a file tells layers by the attributes that hold them, or by their classes and places in a
-    list; weights by their places in a layer.
+    list; an older one by their places among all that have weights. Weights go by their places.
 
     Args:
         model: A built model.
-        path: A `.keras` or `.weights.h5` file.
+        path: A `.keras`, `.weights.h5` or `.h5` file.
         who: Who asks, for messages.
 
     Raises:
@@ -80,14 +84,12 @@ def load_keras_weights(model: Any, path: Path, who: str = "load_weights") -> Non
         ValueError: If the file is damaged or of another model; nothing is changed then.
     """
     with opened(path, who) as file:
-        if "layer_names" in file.attrs or "model_weights" in file:
-            raise ValueError(
-                f"{who}: {path} is a file of the older kind, of Keras 2. Load it in Keras 3, and "
-                "save it there as .keras or .weights.h5."
-            )
         match = _Match()
-        match.layer(model, file, model.name)
-    match.look_for_missing(model)
+        if "layer_names" in file.attrs or "model_weights" in file:
+            match.by_places(model, file.get("model_weights", file))
+        else:
+            match.layer(model, file, model.name)
+            match.look_for_missing(model)
     if match.problems:
         more = f", and {len(match.problems) - 3} more" if len(match.problems) > 3 else ""
         raise ValueError(
@@ -139,10 +141,30 @@ class _Match:
             if label in group and id(layer) not in self._met:
                 self.layer(layer, group[label], f"{where}/{layer.name}")
 
+    def by_places(self, model: Any, group: Any) -> None:
+        """Match the layers that have weights with those of a file of the older kind."""
+        given = []
+        for label in map(_text, group.attrs["layer_names"]):
+            names = [_text(name) for name in group[label].attrs["weight_names"]]
+            given += [[np.asarray(group[label][name]) for name in names]] if names else []
+        layers = [layer for layer in _layers_of(model) if layer.keras_weights()]
+        if len(layers) != len(given):
+            self.problems.append(
+                f"'{model.name}' has {len(layers)} layers with weights, and the file {len(given)}"
+            )
+            return
+        for layer, arrays in zip(layers, given, strict=True):
+            # First what learns, then what does not, as Keras counts them.
+            weights = sorted(layer.keras_weights(), key=lambda weight: not weight.trainable)
+            self._pair(weights, arrays, layer.name)
+
     def _own(self, layer: Any, arrays: list[np.ndarray], where: str) -> None:
         own = layer.own_weights()
         if isinstance(layer, SpectralNormalization):
             arrays = arrays[-len(own) :]  # before them, the kernel of the layer inside once more
+        self._pair(own, arrays, where)
+
+    def _pair(self, own: list[KerasWeight], arrays: list[np.ndarray], where: str) -> None:
         wanted, given = [w.shape for w in own], [array.shape for array in arrays]
         if wanted == given:
             self.pairs += zip(own, arrays, strict=True)
@@ -160,6 +182,10 @@ def _layers_of(model: Any) -> list[Any]:
     is_graph = model.__dict__.get("_output_structure") is not None
     is_list = hasattr(model, "_stack")
     return layers_as_keras(model) if is_graph and not is_list else list(model.layers)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _variables(group: Any) -> list[np.ndarray]:

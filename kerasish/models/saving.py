@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,11 @@ from kerasish.layers.base import Layer
 from kerasish.layers.lora import without_adaptation
 from kerasish.layers.naming import snake_case
 from kerasish.models import bundle, freezing
+from kerasish.models.keras_archive import read_config
 from kerasish.models.keras_weights import is_keras_file, load_keras_weights
 from kerasish.models.own_state import own_state, restore_own_state
 from kerasish.registry import NotSerializableError, deserialize, serialize
-from kerasish.saving.archive import MAX_DOCUMENT_BYTES, Archive, read_archive, write_archive
+from kerasish.saving.archive import Archive, read_archive, write_archive
 from kerasish.saving.plain import flatten, unflatten
 from kerasish.saving.tensors import read_tensors, write_tensors
 
@@ -64,7 +64,7 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """Read a model that `model.save` wrote, or Keras 3 as a `.keras` file. No code in it is run.
+    """Read a model that `model.save` wrote, or Keras (`.keras`, `.h5`). No code in it is run.
 
     Of Keras's files the network, its weights and how it was compiled are read; the optimizer's
     state is not.
@@ -103,29 +103,14 @@ def load_model(
 
 
 def _load_from_keras(path: Path, custom_objects: Mapping[str, Any] | None, compiled: bool) -> Any:
-    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"Cannot read {path}: an HDF5 file of Keras's holds weights, or a model of the older "
-            "kind. Build the model and call load_weights, or save it in Keras 3 as a .keras file."
-        )
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("config.json").file_size > MAX_DOCUMENT_BYTES:
-            raise ValueError(f"Cannot read {path}: its config.json is larger than 64 MiB.")
-        config = json.loads(archive.read("config.json"))
-        assets = [name for name in archive.namelist() if name.startswith("assets/")]
-    if assets:
-        warnings.warn(
-            f"load_model: the vocabularies in {path} ({', '.join(assets[:3])}) are not read; call "
-            "set_vocabulary on their layers.",
-            stacklevel=3,
-        )
+    config, how = read_config(path)
     model = deserialize(config, custom_objects)
     shape = (config.get("build_config") or {}).get("input_shape")
     if not model.built and shape:
         model.build((None, *shape[1:]) if isinstance(shape[0], int | None) else shape)
     load_keras_weights(model, path, "load_model")
-    if compiled and config.get("compile_config"):
-        compile_from_config(model, config["compile_config"], custom_objects)
+    if compiled and how:
+        compile_from_config(model, how, custom_objects)
     model.eval()
     return model
 

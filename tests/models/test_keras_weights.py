@@ -168,19 +168,125 @@ def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_what_is_no_model_file_of_keras_3_is_said(tmp_path):
+def test_a_file_of_weights_is_no_model(tmp_path):
     theirs = keras.Sequential([keras.Input((4,)), L.Dense(2)])
     theirs.save_weights(tmp_path / "model.weights.h5")
-    ours = model_from_json(theirs.to_json())
+
+    with pytest.raises(ValueError, match="it holds weights and no model"):
+        load_model(tmp_path / "model.weights.h5")
+
+
+@pytest.mark.parametrize("make", [with_all_kinds_of_parts, with_models_inside, of_images])
+def test_older_files_of_keras_3_give_the_same_predictions_here(make, tmp_path):
+    theirs, shape = make()
+    theirs.compile("sgd", "mse")
+    shuffled(theirs).save(tmp_path / "model.h5")
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+
+    ours = load_model(tmp_path / "model.h5")
+
+    want, got = theirs.predict(x, verbose=0), ours.predict(x, verbose=0)
+    assert_close(torch.as_tensor(got), torch.as_tensor(want), rtol=1e-4, atol=1e-5)
+    assert type(ours.optimizer).__name__ == "SGD"
+
+
+def test_older_files_of_another_model_are_refused(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(2)])
+    theirs.save(tmp_path / "model.h5")
+    ours = Sequential([layers.Input((4,)), layers.Dense(3)])
+
+    with pytest.raises(ValueError, match="has 1 layers with weights, and the file 2"):
+        ours.load_weights(tmp_path / "model.h5")
+
+
+def keras_2_dense(name, units, **more):
+    """The settings of a layer as Keras 2.15 wrote them."""
+    nothing = ("kernel_regularizer", "bias_regularizer", "activity_regularizer")
+    nothing += ("kernel_constraint", "bias_constraint")
+    return {
+        "name": name,
+        "trainable": True,
+        "dtype": "float32",
+        "units": units,
+        "activation": "relu",
+        "use_bias": True,
+        "kernel_initializer": {"class_name": "GlorotUniform", "config": {"seed": None}},
+        "bias_initializer": {"class_name": "Zeros", "config": {}},
+        **dict.fromkeys(nothing),
+        **more,
+    }
+
+
+def keras_2_input(name):
+    config = {"batch_input_shape": [None, 3], "dtype": "float32", "sparse": False, "ragged": False}
+    return {"class_name": "InputLayer", "config": {**config, "name": name}}
+
+
+KERAS_2 = {
+    "Sequential": {
+        "name": "sequential",
+        "layers": [
+            keras_2_input("dense_input"),
+            {
+                "class_name": "Dense",
+                "config": keras_2_dense("dense", 4, batch_input_shape=[None, 3]),
+            },
+            {"class_name": "Dense", "config": keras_2_dense("dense_1", 2)},
+        ],
+    },
+    "Functional": {
+        "name": "model",
+        "trainable": True,
+        "layers": [
+            {**keras_2_input("x"), "name": "x", "inbound_nodes": []},
+            {
+                "class_name": "Dense",
+                "config": keras_2_dense("dense", 4),
+                "name": "dense",
+                "inbound_nodes": [[["x", 0, 0, {}]]],
+            },
+            {
+                "class_name": "Concatenate",
+                "config": {"name": "c", "trainable": True, "dtype": "float32", "axis": -1},
+                "name": "c",
+                "inbound_nodes": [[["x", 0, 0, {}], ["dense", 0, 0, {}]]],
+            },
+            {
+                "class_name": "Dense",
+                "config": keras_2_dense("dense_1", 2),
+                "name": "dense_1",
+                "inbound_nodes": [[["c", 0, 0, {}]]],
+            },
+        ],
+        "input_layers": [["x", 0, 0]],
+        "output_layers": [["dense_1", 0, 0]],
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`:UserWarning")
+@pytest.mark.parametrize("kind", KERAS_2)
+def test_files_of_keras_2_are_read_as_keras_3_reads_them(kind, tmp_path):
     import h5py
 
-    with h5py.File(tmp_path / "old.h5", "w") as file:
-        file.attrs["layer_names"] = ["dense"]
+    draw = np.random.default_rng(0)
+    inner = 4 if kind == "Sequential" else 7
+    with h5py.File(tmp_path / "model.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": kind, "config": KERAS_2[kind]})
+        file.attrs["keras_version"], file.attrs["backend"] = "2.15.0", "tensorflow"
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = [b"dense", b"dense_1"]
+        for name, shape in (("dense", (3, 4)), ("dense_1", (inner, 2))):
+            group = weights.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/{k}:0".encode() for k in ("kernel", "bias")]
+            group[f"{name}/kernel:0"] = draw.normal(size=shape).astype("float32")
+            group[f"{name}/bias:0"] = draw.normal(size=shape[1]).astype("float32")
+    x = draw.normal(size=(5, 3)).astype("float32")
 
-    with pytest.raises(ValueError, match="Build the model and call load_weights"):
-        load_model(tmp_path / "model.weights.h5")
-    with pytest.raises(ValueError, match="a file of the older kind"):
-        ours.load_weights(tmp_path / "old.h5")
+    ours = load_model(tmp_path / "model.h5").predict(x, verbose=0)
+
+    theirs = keras.models.load_model(tmp_path / "model.h5", compile=False).predict(x, verbose=0)
+    assert_close(torch.as_tensor(ours), torch.as_tensor(theirs))
 
 
 def test_vocabularies_beside_the_model_are_said_to_be_left_out(tmp_path):
@@ -191,6 +297,16 @@ def test_vocabularies_beside_the_model_are_said_to_be_left_out(tmp_path):
 
     with pytest.warns(UserWarning, match=r"vocabularies in .*assets/words.* call set_vocabulary"):
         load_model(path)
+
+
+def test_a_keras_file_may_have_another_name(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(2)])
+    theirs.save(tmp_path / "model.keras")
+    (tmp_path / "model.keras").rename(tmp_path / "best.model")
+
+    ours = load_model(tmp_path / "best.model")
+
+    np.testing.assert_array_equal(ours.get_weights()[0], theirs.get_weights()[0])
 
 
 def test_code_in_a_keras_file_is_refused(tmp_path):
