@@ -85,6 +85,7 @@ def smooth(images: Tensor) -> Tensor:
 
 def blur(images: Tensor, kernel_size: tuple[int, int], sigma: Tensor) -> Tensor:
     """Gaussian blur with a sigma for each image, by height and by width: sigma is (batch, 2)."""
+    sigma = sigma.clamp(min=1e-3)  # at 0 the curve would be 0 / 0
     batch, channels, height, width = images.shape
     x = images.reshape(1, batch * channels, height, width)
     for axis, size in enumerate(kernel_size):

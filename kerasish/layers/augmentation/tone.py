@@ -190,7 +190,7 @@ class RandomGaussianBlur(ColorLayer):
             drawn; one number p stands for (0, p), as in Keras; (p, p) fixes it.
         kernel_size: How many pixels the curve spans, odd; two numbers are height and width.
         sigma: The curve's standard deviation in pixels; two numbers are a range from which each
-            image's is drawn.
+            image's is drawn, which may begin at 0.
         value_range: The least and the greatest pixel value.
         data_format: `"channels_first"` or `"channels_last"`; `None` takes the current setting.
         seed: Makes the draws repeatable.
@@ -221,7 +221,8 @@ class RandomGaussianBlur(ColorLayer):
             )
         self.kernel_size = (pair[0], pair[1])
         pair = (sigma, sigma) if is_number(sigma) else sigma
-        self.sigma = bounds(self, "sigma", pair, 0, 1e6, open_below=True)
+        # Keras's own range begins at 0, where nothing is blurred.
+        self.sigma = bounds(self, "sigma", pair, 0, 1e6, open_below=is_number(sigma))
 
     def draw(self, draws: Draws, size: tuple[int, int]) -> Parameters:
         """Which to blur, and how much."""

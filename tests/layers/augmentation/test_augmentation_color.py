@@ -176,6 +176,17 @@ def test_blur_agrees_with_torchvision(size, sigma):
     assert_close(y, tv.gaussian_blur(x, [width, height], [sigma, sigma]), rtol=0, atol=1e-5)
 
 
+def test_a_blur_of_no_width_changes_nothing():
+    x = torch.rand(3, 3, 6, 6)
+
+    blurred = pixels.blur(x, (5, 3), torch.tensor([[0.0, 0.0], [1.0, 1.0], [1e-6, 0.0]]))
+    y = layers.RandomGaussianBlur((1.0, 1.0), 5, (0.0, 1.0), **UNIT)(x)
+
+    assert_close(blurred[[0, 2]], x[[0, 2]])
+    assert not torch.allclose(blurred[1], x[1])
+    assert y.isfinite().all()
+
+
 def test_each_image_has_a_blur_of_its_own():
     layer = layers.RandomGaussianBlur((1.0, 1.0), 5, (0.5, 3.0), **UNIT)
     x = images(1).expand(4, -1, -1, -1)
