@@ -344,6 +344,19 @@ def test_rows_and_columns_of_one_are_aligned():
     assert_close(loss(flat, flat + 1, sample_weight=[1, 0, 0, 0, 0]), torch.tensor(0.2))
 
 
+@pytest.mark.parametrize("sides", [(), (5,), (5, 4), (5, 4, 2)])
+def test_probabilities_with_classes_last_have_the_gradient_of_their_logarithm(sides):
+    p = torch.softmax(torch.randn(2, *sides, 3), dim=-1).clone().requires_grad_()
+    y = torch.randint(3, (2, *sides))
+
+    losses.SparseCategoricalCrossentropy()(y, p).backward()
+
+    picked = p.detach().gather(-1, y[..., None])
+    want = torch.zeros_like(p).scatter(-1, y[..., None], -1 / picked) / y.numel()
+    want = want + 1 / y.numel()  # probabilities are divided by their sum, which is 1
+    assert_close(p.grad, want)
+
+
 def test_sparse_targets_of_the_wrong_shape_are_refused():
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     with pytest.raises(ValueError, match="one-hot targets"):

@@ -118,7 +118,8 @@ def sparse_categorical_crossentropy(
     if from_logits or logits is not None:
         values = F.cross_entropy(scores, y_true, ignore_index=ignored, reduction="none")
     else:
-        log_p = _normalised(scores, 1).log()
+        # torch's kernel for images refuses the gradient of channels-last ones.
+        log_p = _normalised(scores, 1).log().contiguous()
         values = F.nll_loss(log_p, y_true, ignore_index=ignored, reduction="none")
     return values.squeeze(0) if unbatched else values
 

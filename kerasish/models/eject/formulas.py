@@ -67,6 +67,7 @@ def _sparse(loss: Any, p: str, y: str, rank: int, scores: str | None) -> str:
     if not by_logits:
         p = f"{_probabilities(p, loss.axis)}.log()"
     p = p if loss.axis == 1 or rank == 2 else f"{p}.movedim({loss.axis}, 1)"
+    p = p if by_logits or rank < 4 else f"{p}.contiguous()"  # as in the loss
     ignored = "" if loss.ignore_class is None else f", ignore_index={loss.ignore_class}"
     return f"F.{'cross_entropy' if by_logits else 'nll_loss'}({p}, {y}{ignored})"
 
