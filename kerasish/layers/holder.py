@@ -127,6 +127,11 @@ class WeightHolder(nn.Module):
                 raise
             return found
 
+    def __dir__(self) -> list[str]:
+        """Attributes, with the weights under Keras's names, for completion in notebooks."""
+        names = [weight.name for weight in self.own_weights()] if self.__dict__.get("built") else []
+        return [*super().__dir__(), *(name for name in names if name.isidentifier())]
+
     def _weight_named(self, name: str) -> Tensor | None:
         """The weight that Keras has as an attribute of this name: `kernel`, `moving_mean`, ...."""
         self.__dict__["_is_looking"] = True  # what own_weights() misses must not lead back here

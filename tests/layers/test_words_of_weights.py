@@ -152,3 +152,13 @@ def test_a_summary_leaves_the_parameters_as_they_are():
     model.summary(print_fn=str)
 
     assert {type(p) for p in model.parameters()} == {nn.Parameter}
+
+
+def test_weights_are_listed_under_keras_names_for_completion():
+    layer = layers.BatchNormalization()
+    assert "gamma" not in dir(layer)
+
+    layer(torch.ones(2, 3))
+
+    assert {"gamma", "beta", "moving_mean", "moving_variance", "norm"} <= set(dir(layer))
+    assert all(hasattr(layer, name) for name in dir(layer) if name.startswith("moving"))
