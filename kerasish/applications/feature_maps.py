@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from kerasish.applications.backbone import Backbone
 from kerasish.describe import describe, suggest
 from kerasish.layers import TorchModule
+from kerasish.layers.foreign import unique_for
 from kerasish.layers.weights import KerasWeight
 
 
@@ -29,7 +30,8 @@ class FeatureMaps(TorchModule):
         backbone: A network of torchvision or timm from `applications`, or its `Backbone`.
         paths: Names of modules inside, as torchvision has them: `"layer3"`, `"layer3.5.relu"`. A
             module that is called again has a number: `"layer3.5.relu_1"`.
-        **kwargs: `name` and `trainable`.
+        name: The layer's name.
+        trainable: `False` freezes it.
 
     Raises:
         TypeError: If there is no such network in it.
@@ -47,10 +49,18 @@ class FeatureMaps(TorchModule):
     scale: Tensor
     offset: Tensor
 
-    def __init__(self, backbone: Any, paths: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        backbone: Any,
+        paths: Sequence[str],
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
         network = _backbone_of(backbone)
         self_paths = [paths] if isinstance(paths, str) else list(paths)
-        super().__init__(_extractor(network, self_paths), **kwargs)
+        module = _extractor(network, self_paths)
+        super().__init__(module, name=name or unique_for(FeatureMaps), trainable=trainable)
         self.paths = self_paths
         self.normalizes = network.mean is not None
         if self.normalizes:

@@ -70,6 +70,7 @@ def test_a_frozen_part_does_not_learn():
     maps = applications.FeatureMaps(base, "layer1", trainable=False)
     model = Model(images, layers.GlobalAveragePooling2D()(maps(images)[0]))
 
+    assert maps.name.startswith("feature_maps")
     assert model.trainable_weights == []
     model.train()
     assert not maps.module.bn1.training
