@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from kerasish.data import ArrayFeed, Feed
+from kerasish.data.arrays import leaves
 from kerasish.training import preflight
 from kerasish.training.compiled import Compiled
 from kerasish.training.objective import Objective
@@ -14,6 +15,7 @@ from kerasish.training.placement import place_model
 from kerasish.training.plan import StepPlan
 from kerasish.training.preflight.probe import first_rows
 from kerasish.training.preflight.probe import run as run_rows
+from kerasish.training.recipe import Recipe
 from kerasish.training.targets import class_tables, class_weigher, target_preparer
 from kerasish.training.tracker import Tracker
 
@@ -40,16 +42,30 @@ class Planned(Compiled):
             if training and self._trains_itself:
                 raise _NoForwardError from error
             raise
-        if self._objective is None:
-            names = getattr(model, "output_names", [])
-            self._objective = Objective(recipe, names, y, y_pred)
-        objective = self._objective
+        objective = self._resolve(recipe, y, y_pred, itself=training and self._trains_itself)
         feed.prepare(target_preparer(objective, y_pred, class_weight))
         plan = StepPlan(model, recipe, objective, device)
         if training and not self._trains_itself:
             tables = class_tables(objective, class_weight)
             preflight.check_before_training(plan, feed, y_pred, tables, lookups)
         return plan, Tracker(objective, self._own_metrics())
+
+    def _resolve(self, recipe: Recipe, y: Any, y_pred: Any, *, itself: bool) -> Objective:
+        """The losses and metrics of these outputs.
+
+        A step of one's own may compare y with something else: compute_loss finds out with what.
+        """
+        if self._objective is None:
+            names = getattr(self, "output_names", [])
+            try:
+                self._objective = Objective(recipe, names, y, y_pred)
+            except ValueError as error:
+                if itself:
+                    raise _NoForwardError from error
+                raise
+        if itself and len(self._objective.outputs) != len(list(leaves(y_pred))):
+            raise _NoForwardError
+        return self._objective
 
     def _bind_optimizer(self) -> None:
         assert self._recipe is not None
@@ -114,4 +130,4 @@ def preparer_of(plan: StepPlan, feed: Feed) -> Any:
 
 
 class _NoForwardError(Exception):
-    """The model cannot be called on the data; no matter where it has a train_step of its own."""
+    """The model's outputs do not go with the data; no matter where its train_step is its own."""

@@ -531,3 +531,33 @@ def test_a_step_of_ones_own_takes_batches_whose_parts_have_rows_of_their_own():
     plain.compile("sgd", "mse")
     with pytest.raises(ValueError, match="the same number of rows"):
         plain.fit(batches, verbose=0)
+
+
+def test_a_model_may_give_more_than_its_own_step_compares_with_the_targets():
+    class Explained(Net):
+        def call(self, inputs):
+            hidden = self.first(inputs)
+            return self.last(hidden), hidden
+
+        def train_step(self, data):
+            x, y = data
+            self.zero_grad()
+            loss = self.compute_loss(x, y, self(x, training=True)[0])
+            loss.backward()
+            weights = self.trainable_weights
+            self.optimizer.apply([v.grad for v in weights], weights)
+            return {**self.compute_metrics(x, y, self(x)[0]), "loss": loss}
+
+    model = Explained()
+    model.compile(
+        optimizers.SGD(0.1),
+        losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+
+    first = model.fit(X, LABELS, batch_size=50, epochs=3, verbose=0).history
+    again = model.fit(X, LABELS, batch_size=50, epochs=3, verbose=0).history
+
+    assert first["loss"][0] > first["loss"][-1] > again["loss"][-1]
+    assert set(first) == {"loss", "accuracy"}
+    assert len(model.predict(X, verbose=0)) == 2
