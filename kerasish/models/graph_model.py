@@ -20,6 +20,7 @@ from kerasish.layers.core import InputLayer
 from kerasish.layers.holder import added_losses
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.lora import LoraLinear
+from kerasish.models.layer_list import around_networks
 from kerasish.models.model import Model
 from kerasish.models.twin import torch_twin
 
@@ -298,7 +299,7 @@ class GraphModel(Model):
         """The input layers, then the layers in the order of their calls."""
         found = [t.node.target for t in self.inputs if isinstance(t.node.target, InputLayer)]
         found += [node.target for node in self.nodes if isinstance(node.target, Layer)]
-        return list(dict.fromkeys(found))
+        return around_networks(list(dict.fromkeys(found)))
 
     @property
     def input(self) -> Any:
