@@ -1098,3 +1098,21 @@ def test_every_code_is_tested_and_documented():
 def test_losses_of_ones_own_may_meet_one_target_with_several_outputs():
     model = stack(Dense(8, "relu"), Dense(3, name="quantiles"))
     fit(model, pinball, numbers(4), numbers(1))  # advice would be an error here
+
+
+class Mixture(layers.Layer):
+    """Softmax rows weighted by softmax gates: probabilities, though the last step is a product."""
+
+    def __init__(self):
+        super().__init__()
+        self.gates, self.rows = Dense(2, "softmax"), Dense(6)
+
+    def call(self, x):
+        rows = torch.softmax(self.rows(x).reshape(-1, 2, 3), -1)
+        return torch.matmul(self.gates(x)[:, None], rows)[:, 0]
+
+
+def test_a_mixture_of_probabilities_is_taken_for_what_it_is():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(stack(Mixture()), "sparse_categorical_crossentropy", numbers(4), labels())

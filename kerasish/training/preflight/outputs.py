@@ -152,6 +152,8 @@ def _check_activation(subject: Subject, output: Any, prediction: Tensor, last: s
             'loss="binary_crossentropy" where several classes may apply.',
         )
     elif takes_probabilities(loss) and last not in ("softmax", "sigmoid"):
+        if _sums_to_one(prediction, class_axis(loss)):
+            return  # such as probabilities weighted by others, in a mixture of experts
         low, high = span(prediction)
         if low < 0 or high > 1 or last in _NO_PROBABILITIES:
             wanted = "sigmoid" if kind == "binary" else "softmax"
