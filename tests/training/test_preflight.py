@@ -1105,11 +1105,11 @@ class Mixture(layers.Layer):
 
     def __init__(self):
         super().__init__()
-        self.gates, self.rows = Dense(2, "softmax"), Dense(6)
+        self.gates = Dense(2, "softmax")
+        self.rows = self.add_weight((2, 3), "random_normal")
 
     def call(self, x):
-        rows = torch.softmax(self.rows(x).reshape(-1, 2, 3), -1)
-        return torch.matmul(self.gates(x)[:, None], rows)[:, 0]
+        return torch.matmul(self.gates(x), torch.softmax(self.rows, -1))
 
 
 def test_a_mixture_of_probabilities_is_taken_for_what_it_is():
