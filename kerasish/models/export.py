@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch.export import Dim, ExportedProgram
 
-from kerasish.config import as_dtype
+from kerasish.config import as_dtype, as_policy, dtype_name
 from kerasish.describe import describe, suggest
 from kerasish.graph.symbolic import map_nested
+from kerasish.layers.base import Layer
 from kerasish.modes import evaluating
 from kerasish.saving.files import replacing
 
@@ -104,8 +105,10 @@ def _writer(path: Path, format: str | None) -> Callable[..., None]:
 
 def _slots(model: Any, signature: Any) -> tuple[Any, ...]:
     """The positional arguments of the model's call, with a `Slot` for each tensor."""
-    if model.__dict__.get("_output_structure") is not None:
-        return (_slots_of_graph(model, signature),)
+    # The members of an ensemble take what it takes.
+    for source in (model, *getattr(model, "members", ())):
+        if source.__dict__.get("_output_structure") is not None:
+            return (_slots_of_graph(source, signature),)
     if signature is not None:
         args = tuple(signature) if isinstance(signature, (list, tuple)) else (signature,)
         return map_nested(lambda spec: _slot(spec, model.compute_dtype), args)
@@ -206,7 +209,8 @@ def _write_onnx(model: Any, slots: Any, path: Path, options: dict[str, Any]) -> 
             f"export: format 'onnx' takes {' and '.join(missing)}: pip install onnx onnxscript (or "
             "kerasish[onnx])."
         )
-    program = _program(model, slots, {})
+    with _in_single_precision(model):
+        program = _program(model, slots, {})
     inputs, outputs = _names(model, slots)
     names = iter(inputs)
     called = map_nested(
@@ -238,6 +242,21 @@ def _names(model: Any, slots: Any) -> tuple[list[str], list[str] | None]:
         number = sum(known == name or known.startswith(f"{name}:") for known in taken)
         taken.append(f"{name}:{number}" if number else name)
     return taken[: len(model.inputs)], taken[len(model.inputs) :]
+
+
+@contextmanager
+def _in_single_precision(model: Any) -> Iterator[None]:
+    """Layers of a mixed policy compute in their weights' type: ONNX has no automatic casts."""
+    layers = [m for m in model.modules() if isinstance(m, Layer)]
+    mixed = [m for m in layers if m.compute_dtype != m.variable_dtype]
+    policies = [layer.dtype_policy for layer in mixed]
+    for layer in mixed:
+        layer.set_policy(as_policy(dtype_name(layer.variable_dtype)))
+    try:
+        yield
+    finally:
+        for layer, policy in zip(mixed, policies, strict=True):
+            layer.set_policy(policy)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from kerasish import Input, InputSpec, Model, Sequential, layers
+from kerasish import Ensemble, Input, InputSpec, Model, Sequential, layers
 from kerasish.applications import ImagePreprocessing
 
 
@@ -216,6 +216,46 @@ def test_a_signature_must_have_as_many_inputs_as_the_model(tmp_path):
         model.export(tmp_path / "m.pt2", input_signature=[InputSpec(shape=(None, 3))])
     with pytest.raises(ValueError, match="got 'float32' \\(str\\)"):
         convolutional()[0].export(tmp_path / "m.pt2", input_signature=["float32"])
+
+
+def test_layers_that_resize_leave_the_number_of_rows_open(tmp_path):
+    stack = [
+        Input((3, 9, 7)),
+        layers.Resizing(8, 8),
+        layers.CenterCrop(6, 6),
+        layers.RandomCrop(5, 5),
+    ]
+    model, x = Sequential(stack), torch.rand(3, 3, 9, 7)
+
+    program = exported(model, tmp_path)
+
+    assert_close(program(x), model(x, training=False))
+    assert program(x[:1]).shape == (1, 3, 5, 5)
+
+
+def test_an_ensemble_is_exported_as_its_members_take_their_inputs(tmp_path):
+    members = [Sequential([Input((4,)), layers.Dense(2)]) for _ in range(2)]
+    x = torch.randn(3, 4)
+
+    program = exported(Ensemble(members), tmp_path)
+
+    assert_close(program(x), (members[0](x) + members[1](x)) / 2)
+
+
+def test_an_onnx_file_of_a_mixed_policy_computes_in_single_precision(tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = {"dtype": "mixed_bfloat16"}
+    dense, norm = layers.Dense(4, **options), layers.LayerNormalization(**options)
+    model, x = Sequential([Input((3,)), dense, norm]), torch.randn(2, 3)
+
+    model.export(tmp_path / "model.onnx")
+
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    got = session.run(None, {model.input_names[0]: x.numpy()})[0]
+    wanted = F.layer_norm(F.linear(x, *dense.linear.parameters()), (4,), eps=1e-3)
+    np.testing.assert_allclose(got, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
+    assert model(x).dtype is torch.bfloat16
 
 
 def test_raw_images_go_through_the_preprocessing_of_the_model(tmp_path):

@@ -253,10 +253,11 @@ class AugmentationLayer(Layer):
 
     def _change_in_parts(self, x: Tensor, parameters: Parameters) -> Tensor:
         """Change images a few at a time where that keeps them in the processor's cache."""
-        rows = len(x)
-        if self.computes and self.is_separable and x.device.type == "cpu" and x.numel():
-            rows = max(1, _CACHED // (x.numel() // len(x)))
-        if rows >= len(x) or type(x) is not Tensor or torch.compiler.is_compiling():
+        is_followed = type(x) is not Tensor or torch.compiler.is_compiling()
+        rows = x.shape[0]  # len() would settle how many rows an exported model takes
+        if self.computes and self.is_separable and x.device.type == "cpu" and not is_followed:
+            rows = max(1, _CACHED // (x.numel() // rows)) if x.numel() else rows
+        if is_followed or rows >= len(x):
             y = self.transform_images(to_float(x) if self.computes else x, parameters)
             return to_type_of(y, x)
         parts = []
