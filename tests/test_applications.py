@@ -282,7 +282,7 @@ def test_model_fits_saves_and_comes_back_in_all_its_parts(tmp_path):
 
     history = model.fit(x, y, batch_size=3, epochs=1, verbose=0)
     model.save(tmp_path / "m.kerasish")
-    again = kerasish.kerasish.saving.load_model(tmp_path / "m.kerasish")
+    again = kerasish.saving.load_model(tmp_path / "m.kerasish")
 
     assert np.isfinite(history.history["loss"][0])
     assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=0)
