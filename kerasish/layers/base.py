@@ -19,31 +19,24 @@ from kerasish.describe import describe, suggest
 from kerasish.devices import as_torch_takes
 from kerasish.graph.symbolic import (
     Node,
-    SymbolicTensor,
-    expansion,
     is_symbolic,
     map_nested,
-    record,
-    symbolic_input,
-    symbolic_leaves,
 )
-from kerasish.layers.arguments import ShownSignature, constructor_signature, texts_in
+from kerasish.layers.arguments import ShownSignature, constructor_signature
 from kerasish.layers.children import adopt
-from kerasish.layers.holder import WeightHolder, added_losses
+from kerasish.layers.configured import Configured
+from kerasish.layers.holder import added_losses
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
 from kerasish.layers.saved import SavingHooks
-from kerasish.layers.structure import map_shapes, note_zeros, shape_of, tensors_in, zeros_like
+from kerasish.layers.structure import shape_of, tensors_in
+from kerasish.layers.symbolic_calls import SymbolicCalls
 from kerasish.modes import kept_modes
-from kerasish.registry import deserialize
 
 _ages = itertools.count()  # layers are numbered as they are made, for the order of children
 
-# One number stands for all axes; the configuration has each, as Keras's does.
-_SIZES = frozenset({"kernel_size", "strides", "dilation_rate", "pool_size"})
 
-
-class Layer(WeightHolder, SavingHooks):
+class Layer(SymbolicCalls, Configured, SavingHooks):
     """A torch module with Keras's manners: lazy building, configuration, Keras-ordered weights.
 
     Write a subclass the torch way or the Keras way:
@@ -70,17 +63,11 @@ class Layer(WeightHolder, SavingHooks):
 
     __signature__ = ShownSignature()
 
-    supports_masking: bool = False
-    _init_arguments: tuple[tuple, dict]
-    # Whether integers are indices or categories to this layer, rather than numbers to compute with.
-    takes_integers: bool = False
-
     # Whether forward() is straight-line code, whatever the mode and the input's shape, so that a
     # model may call what it calls instead of the layer.
     is_transparent: ClassVar[bool] = False
     casts_outputs: ClassVar[bool] = True  # to the compute type of a mixed policy
 
-    _call_parameters: ClassVar[frozenset[str]] = frozenset()
     _adds_losses: ClassVar[bool] = False  # as far as the code of `call` or `forward` tells
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -393,179 +380,6 @@ class Layer(WeightHolder, SavingHooks):
 
         given = trainable_variables, non_trainable_variables, args, kwargs
         return stateless_call(self, *given, return_losses=return_losses)
-
-    # Symbolic calls
-
-    def _call_symbolically(self, args: tuple, kwargs: dict) -> Any:
-        training = kwargs.get("training")
-        if training is None:  # the mode that the model is in
-            kwargs = {key: value for key, value in kwargs.items() if key != "training"}
-        if self.built and expansion.covers(self, training):
-            return self.forward(
-                *args, **{key: value for key, value in kwargs.items() if key != "training"}
-            )
-        self._check(args)
-        masks = [leaf.mask for leaf in symbolic_leaves(args) if isinstance(leaf, SymbolicTensor)]
-        mask = masks if args and isinstance(args[0], (list, tuple)) else (masks or [None])[0]
-        has_mask = any(m is not None for m in masks)
-        if "mask" in kwargs:
-            mask, has_mask = kwargs["mask"], kwargs["mask"] is not None
-            if "mask" not in self._call_parameters:
-                kwargs = {key: value for key, value in kwargs.items() if key != "mask"}
-        elif has_mask and "mask" in self._call_parameters:
-            kwargs = {**kwargs, "mask": mask}
-        self._build_symbolically(args, kwargs)
-        if self.dtype_policy.name == "float32" and self.autocast:
-            halves = (torch.float16, torch.bfloat16)
-            if any(getattr(leaf, "dtype", None) in halves for leaf in symbolic_leaves(args)):
-                self._expect_half()
-        outputs = record(self, args, kwargs)
-        first = next(iter(symbolic_leaves(outputs)), None)
-        if first is None:
-            raise ValueError(
-                f'{type(self).__name__} "{self.name}" returned {describe(outputs)}, which holds no '
-                "tensor. Does its call() end with `return`?"
-            )
-        self._nodes.append(first.node)
-        if has_mask or self.makes_mask:
-            self._attach_mask(args, mask, outputs)
-        return outputs
-
-    @property
-    def makes_mask(self) -> bool:
-        """Whether the output may have a mask even where the input has none (Embedding, Masking).
-
-        So it may where a subclass has a `compute_mask` of its own: that is asked.
-        """
-        return type(self).compute_mask is not Layer.compute_mask
-
-    def _attach_mask(self, args: tuple, mask: Any, outputs: Any) -> None:
-        new = self.compute_mask(args[0] if args else None, mask)
-        leaves = [leaf for leaf in symbolic_leaves(outputs) if isinstance(leaf, SymbolicTensor)]
-        new = list(new) if isinstance(new, (list, tuple)) else [new]
-        for leaf, item in zip(leaves, new, strict=False):
-            leaf.mask = item
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The mask of the output, from the inputs and their mask.
-
-        Args:
-            inputs: What the layer was called on.
-            mask: Boolean, (batch, time), true where a step counts; or `None`.
-
-        Returns:
-            `mask` where `supports_masking`, else `None`.
-        """
-        return mask if self.supports_masking else None
-
-    def _build_symbolically(self, args: tuple, kwargs: dict) -> None:
-        if not self.built:
-            self._build_for_shapes(map_nested(shape_of, args), map_nested(shape_of, kwargs))
-        if all(child.built for child in self.sublayers()):
-            return
-        # Sublayers learn their shapes by a trial run of forward(), first on symbolic tensors, then,
-        # where the code needs numbers, on zeros.
-        self.trial_run(args, kwargs)
-
-    def trial_run(self, args: tuple, kwargs: dict) -> None:
-        """Run forward() once so that every sublayer is built; outputs are thrown away."""
-        if "training" not in self._call_parameters:
-            kwargs = {key: value for key, value in kwargs.items() if key != "training"}
-        was, self.training = self.training, False
-        nodes = {id(layer): len(layer._nodes) for layer in self.sublayers()}
-        try:
-            self.forward(*args, **kwargs)
-        except Exception:
-            zeros, named_zeros = map_nested(zeros_like, args), map_nested(zeros_like, kwargs)
-            try:
-                with torch.no_grad(), self._mode(False):
-                    self.forward(*zeros, **named_zeros)
-            except Exception as error:
-                note_zeros(error, args)
-                raise
-        finally:
-            self.training = was
-            self._has_run = True
-            for layer in self.sublayers():
-                del layer._nodes[nodes.get(id(layer), 0) :]
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the output for an input shape, batch axis included, `None` where unknown."""
-        dtype = torch.int64 if self.takes_integers else self.compute_dtype
-        inputs = map_shapes(lambda shape: symbolic_input(shape, dtype), input_shape)
-        count = len(self._nodes)
-        outputs = self(inputs)
-        del self._nodes[count:]
-        return map_nested(shape_of, outputs)
-
-    @property
-    def input(self) -> Any:
-        """What the layer was first called on, symbolically."""
-        node = self._first_node()
-        return node.args[0] if len(node.args) == 1 else list(node.args)
-
-    @property
-    def output(self) -> Any:
-        """What its first symbolic call gave."""
-        return self._first_node().outputs
-
-    def _first_node(self) -> Node:
-        for node in self._nodes:
-            # A layer with several outputs is reached through the items of its result.
-            while node.target is not self:
-                node = node.args[0].node
-            return node
-        raise AttributeError(
-            f'Layer "{self.name}" has not been called on a symbolic tensor yet, so it has no '
-            "input or output."
-        )
-
-    # Types and configuration
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again, without its weights.
-
-        A subclass whose constructor keeps its arguments need not override this.
-        """
-        args, kwargs = self._init_arguments
-        signature = constructor_signature(type(self))
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        config: dict[str, Any] = {}
-        takes_any = False
-        for name, parameter in signature.parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                takes_any = True
-                config.update(bound.arguments[name])
-            elif parameter.kind is not parameter.VAR_POSITIONAL:
-                config[name] = bound.arguments[name]
-        for name in self._written_elsewhere() & config.keys():
-            del config[name]
-        for name in self.__dict__.get("_reassigned", set()) & config.keys():
-            config[name] = getattr(self, name)
-        for name in _SIZES & config.keys():
-            size = getattr(self, name, None)
-            config[name] = size if isinstance(size, tuple) else config[name]
-        base = {"name": self.name, "trainable": self._trainable, "dtype": self.dtype_policy.name}
-        accepted = base if takes_any else {k: v for k, v in base.items() if k in bound.arguments}
-        return {**config, **accepted}
-
-    def _written_elsewhere(self) -> set[str]:
-        """The arguments that a `get_config` of the user's own, on top of this one, names itself.
-
-        As in Keras, what it gets from here is without them: `dict(units=..., **config)` takes no
-        name twice. A subclass of a ready-made layer gets all, since there it may change them.
-        """
-        own = type(self).get_config
-        above = type(self).__mro__[: type(self).__mro__.index(Layer)]
-        if any(cls.__module__.startswith("kerasish.") for cls in above):
-            return set()
-        return texts_in(own) if own is not Layer.get_config else set()
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Layer:
-        """Make the layer that `get_config` described, with new weights."""
-        return cls(**{key: deserialize(value, custom_objects) for key, value in config.items()})
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy of a layer is no part of the graphs that the layer is in; a model's copy makes its
