@@ -20,7 +20,7 @@ README = ROOT / "README.md"
 # A file may import from lower ranks, from its own package, and from neighbours of its rank, as long
 # as the neighbours do not import it back.
 RANKS = [
-    {"describe", "config", "devices", "figures", "hooks", "keras_words", "modes"},
+    {"describe", "config", "devices", "figures", "hooks", "keras_words", "modes", "other_tensors"},
     {"registry", "stock_modules"},
     {"activations", "constraints", "custom_objects", "dtype_policies", "initializers", "random"}
     | {"regularizers", "tree", "variables"},

@@ -17,6 +17,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from kerasish.other_tensors import call_with
+
 RUNS = 2
 
 # Numbers with many divisors, so that strides, pooling, heads and up-sampling by usual factors come
@@ -121,17 +123,8 @@ def _run(target: Callable, args: tuple, kwargs: dict, move: Callable | None = No
     if not isinstance(target, nn.Module):
         return target(*args, **kwargs)
     move = move or _to_meta
-    # Tensors under one name for each module that holds them: torch's own list knows a module that
-    # is reached by two paths twice, and `functional_call` would then put the wrong ones back.
-    moved: dict[int, Any] = {}
-    state = {}
-    for path, module in target.named_modules():
-        own = (*module._parameters.items(), *module._buffers.items())
-        for name, tensor in own:
-            if tensor is not None:
-                moved.setdefault(id(tensor), move(tensor))
-                state[f"{path}.{name}" if path else name] = moved[id(tensor)]
-    return torch.func.functional_call(target, state, args, kwargs, tie_weights=False)
+    others = {id(t): move(t) for t in (*target.parameters(), *target.buffers())}
+    return call_with(target, others, args, kwargs)
 
 
 class _Mixing(TorchDispatchMode):

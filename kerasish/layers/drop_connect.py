@@ -6,12 +6,12 @@ from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from kerasish.describe import describe
 from kerasish.layers.base import Layer
 from kerasish.layers.checks import fraction
 from kerasish.layers.foreign import as_layer
+from kerasish.other_tensors import call_with
 
 
 class DropConnect(Layer):
@@ -64,5 +64,6 @@ class DropConnect(Layer):
         """Call the layer, in training with thinned kernels."""
         if not self.training or self.rate == 0:
             return self.layer(x)
-        kernels = {name: self.dropout(attrgetter(name)(self.layer)) for name in self.kernel_names}
-        return functional_call(self.layer, kernels, (x,))
+        kernels = [attrgetter(name)(self.layer) for name in self.kernel_names]
+        thinned = {id(kernel): self.dropout(kernel) for kernel in kernels}
+        return call_with(self.layer, thinned, (x,), {})

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from torch.func import functional_call
 
 from kerasish.layers.holder import tensors_of
+from kerasish.other_tensors import call_with
 
 if TYPE_CHECKING:
     from kerasish.layers.base import Layer
@@ -48,10 +48,9 @@ def stateless_call(
     # A call may write into buffers: into copies, then, and so for those that Keras does not count.
     copies = [tensor.clone() for tensor in non_trainable]
     given = dict(zip(map(id, [*learned, *others]), [*trainable, *copies], strict=True))
-    values = {name: given[id(p)] for name, p in layer.named_parameters() if id(p) in given}
-    values |= {name: given.get(id(b), b.clone()) for name, b in layer.named_buffers()}
+    kept = {id(b): b.clone() for b in layer.buffers() if id(b) not in given}
     layer.clear_losses()
-    outputs = functional_call(layer, values, args, kwargs)
+    outputs = call_with(layer, given | kept, args, kwargs)
     if not return_losses:
         return outputs, copies
     penalties = [
