@@ -79,6 +79,13 @@ def export_model(
     path = Path(filepath)
     write = _writer(path, format)
     model._require_built("export")
+    stateful = next((m for m in model.modules() if getattr(m, "stateful", False) is True), None)
+    if stateful is not None:
+        raise ValueError(
+            f'export: {type(stateful).__name__} "{stateful.name}" is stateful: it keeps its state '
+            "from call to call, and a program keeps none. Make the model with stateful=False, and "
+            "hand states on as inputs and outputs (initial_state=, return_state=True)."
+        )
     slots = _slots(model, input_signature)
     with _without_torchs_warnings(), evaluating(model), torch.no_grad():
         write(model, slots, path, options)

@@ -258,6 +258,13 @@ def test_an_onnx_file_of_a_mixed_policy_computes_in_single_precision(tmp_path):
     assert model(x).dtype is torch.bfloat16
 
 
+def test_a_model_that_keeps_its_state_is_refused(tmp_path):
+    model = Sequential([Input(batch_shape=(2, 5, 3)), layers.GRU(3, stateful=True)])
+
+    with pytest.raises(ValueError, match=r'GRU "gru.*" is stateful: it keeps'):
+        model.export(tmp_path / "model.pt2")
+
+
 def test_raw_images_go_through_the_preprocessing_of_the_model(tmp_path):
     network = Sequential([Input((3, 8, 8)), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()])
     network.preprocessing = ImagePreprocessing((8, 8), mean=[0.5] * 3, std=[0.25] * 3)
