@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-_CONTAINERS = (list, tuple, dict)
+CONTAINERS = (list, tuple, dict)
 _FEW = 16  # what begins with so many items that are no modules is data, and not looked through
 
 _NOT_ATTRIBUTES = ("_modules", "_init_arguments", "_places", "_adopted")
@@ -69,16 +69,11 @@ def is_listed(value: Any) -> bool:
 
 def is_named(value: Any) -> bool:
     """Whether this is a dict of modules, under names that torch can find them by."""
-    if type(value) is not dict:
+    if type(value) is not dict or not value:
         return False
-    names = dir(LayerDict)
-    return bool(value) and all(
-        isinstance(key, str)
-        and key
-        and "." not in key
-        and key not in names
-        and isinstance(module, nn.Module)
-        for key, module in value.items()
+    return all(isinstance(module, nn.Module) for module in value.values()) and all(
+        isinstance(key, str) and key and "." not in key and not hasattr(LayerDict, key)
+        for key in value
     )
 
 
@@ -91,16 +86,25 @@ def modules_in(value: Any) -> list[nn.Module]:
         item = stack.pop()
         if isinstance(item, nn.Module):
             found[item] = None
-        elif type(item) in _CONTAINERS:
+        elif type(item) in CONTAINERS:
             stack += reversed(list(item.values() if isinstance(item, dict) else item))
         else:
             others += 1
     return list(found)
 
 
-def note_place(owner: nn.Module, name: str) -> None:
-    """Remember after how many children a container became an attribute: there its layers count."""
-    vars(owner).setdefault("_places", {})[name] = len(owner._modules)
+def as_child(owner: nn.Module, name: str, value: Any) -> Any:
+    """What an attribute holds in the place of a list, tuple or dict: torch's like, if of modules.
+
+    Else it may be filled later; then its layers count from here.
+    """
+    if name[0] != "_" and is_listed(value):
+        return LayerList(value)
+    if name[0] != "_" and is_named(value):
+        return LayerDict(value)
+    if type(value) is not tuple:
+        vars(owner).setdefault("_places", {})[name] = len(owner._modules)
+    return value
 
 
 def adopt(owner: nn.Module) -> None:
@@ -112,7 +116,7 @@ def adopt(owner: nn.Module) -> None:
     """
     moved = 0
     for name, value in list(vars(owner).items()):
-        if type(value) not in _CONTAINERS or not value or name in _NOT_ATTRIBUTES:
+        if type(value) not in CONTAINERS or not value or name in _NOT_ATTRIBUTES:
             continue
         modules = modules_in(value)
         if not modules or set(modules) <= set(owner.modules()):

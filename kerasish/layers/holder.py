@@ -13,15 +13,7 @@ from torch import Tensor, nn
 
 from kerasish import activations, constraints, initializers, regularizers
 from kerasish.config import DTypePolicy, as_dtype
-from kerasish.layers.children import (
-    LayerDict,
-    LayerList,
-    forget,
-    is_listed,
-    is_named,
-    modules_in,
-    note_place,
-)
+from kerasish.layers.children import CONTAINERS, as_child, forget, modules_in
 from kerasish.layers.weights import KerasWeight
 from kerasish.random import SeedGenerator
 from kerasish.variables import Variable, give_words, is_wordless, with_words
@@ -162,15 +154,8 @@ class WeightHolder(nn.Module):
                 if store is self._buffers:
                     self.register_buffer(name, value)
                     return
-        elif name[0] != "_" and is_listed(value):
-            # Keras tracks layers kept in a plain list; torch wants a ModuleList.
-            modules: Any = value
-            value = LayerList(modules)
-        elif name[0] != "_" and is_named(value):
-            named: Any = value  # likewise
-            value = LayerDict(named)
-        elif type(value) in (list, dict) and "_modules" in self.__dict__:
-            note_place(self, name)
+        elif type(value) in CONTAINERS and "_modules" in self.__dict__:
+            value = as_child(self, name, value)
         if name in self.__dict__.get("_modules", ()):
             self.__dict__.pop(name, None)
         super().__setattr__(name, value)
