@@ -135,7 +135,7 @@ def test_unknown_name_suggests_the_nearest():
 
 
 def test_what_cannot_be_called_is_refused():
-    with pytest.raises(TypeError, match=r"activation must be a name.*got 3"):
+    with pytest.raises(TypeError, match=r"activation: expected a name.*got 3"):
         activations.get(3)
 
 

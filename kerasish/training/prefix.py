@@ -150,8 +150,8 @@ def _is_lively(module: nn.Module) -> bool:
 @functools.cache
 def reads_mode(cls: type) -> bool:
     """Whether the code of a module's class asks if it is training, as whatever is random does."""
-    bases = [base for base in cls.__mro__ if base is not nn.Module]
-    ours = ("kerasish.models.", "kerasish.training.", "kerasish.layers.base", "kerasish.layers.hol")
+    bases = [base for base in cls.__mro__ if base not in Layer.__mro__]
+    ours = ("kerasish.models.", "kerasish.training.")  # whose code is about any layer's mode
     own = [base for base in bases if not base.__module__.startswith(ours)]
     functions = [getattr(f, "__wrapped__", f) for base in own for f in vars(base).values()]
     codes = [f.__code__ for f in functions if isinstance(f, types.FunctionType)]

@@ -12,7 +12,6 @@ LATER = "not there yet"
 MISSING: dict[str, dict[str, str]] = {
     "": {
         "FloatDTypePolicy": "found as kerasish.dtype_policies.FloatDTypePolicy",
-        "Function": "a model's graph is a torch.fx graph",
         "Operation": "any function of tensors is one",
         "Quantizer": QUANTISATION,
         "RematScope": "torch.utils.checkpoint does this",
@@ -28,7 +27,6 @@ MISSING: dict[str, dict[str, str]] = {
     },
     "callbacks": {"OrbaxCheckpoint": "writes JAX's format"},
     "utils": {
-        "Config": MACHINERY,
         "get_source_inputs": "model.inputs",
         "disable_interactive_logging": "fit(verbose=) decides",
         "enable_interactive_logging": "fit(verbose=) decides",
@@ -42,9 +40,6 @@ MISSING: dict[str, dict[str, str]] = {
         "disable_interactive_logging": "fit(verbose=) decides",
         "enable_interactive_logging": "fit(verbose=) decides",
         "is_interactive_logging_enabled": "fit(verbose=) decides",
-        "disable_traceback_filtering": "tracebacks are never filtered",
-        "enable_traceback_filtering": "tracebacks are never filtered",
-        "is_traceback_filtering_enabled": "tracebacks are never filtered",
         "enable_unsafe_deserialization": "files never run code",
         "is_nnx_enabled": JAX,
         "set_backend": "there is one",
