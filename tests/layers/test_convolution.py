@@ -367,3 +367,40 @@ def test_a_configuration_has_a_size_for_each_axis_as_in_keras(kind):
     for name in ("kernel_size", "strides", "dilation_rate", "pool_size"):
         assert config.get(name) == theirs.get(name)
     assert type(ours).from_config(config).get_config() == config
+
+
+@pytest.mark.parametrize("strides", [2, (1, 3)], ids=str)
+@pytest.mark.parametrize("channels", [3, 8, 15, 16])
+def test_a_strided_window_of_one_trains_on_few_channels_that_come_last(channels, strides):
+    # torch 2.15 ends the process here: its gradient of the kernel writes past its memory.
+    x = torch.randn(2, 64, 62, channels)
+    layer = layers.Conv2D(8, 1, strides, data_format="channels_last")
+    y = layer(x)
+    slope = torch.randn_like(y)
+    y.backward(slope)
+
+    kernel = layer.conv.weight.detach().flatten(1).clone().requires_grad_()
+    down, across = (strides, strides) if isinstance(strides, int) else strides
+    expected = F.linear(x[:, ::down, ::across], kernel, layer.conv.bias)
+    expected.backward(slope)
+
+    assert_close(y, expected)
+    assert_close(layer.conv.weight.grad.flatten(1), kernel.grad, atol=1e-3, rtol=1e-4)
+
+
+def test_code_of_ones_own_calls_a_convolution_with_its_strides():
+    class Own(layers.Conv2D):
+        def call(self, x):
+            return self.conv(x)
+
+    assert Own(4, 1, strides=2)(torch.rand(1, 3, 8, 8)).shape == (1, 4, 4, 4)
+
+
+def test_a_strided_window_of_one_is_seen_as_such():
+    model = kerasish.Sequential([layers.Input((8, 9, 9)), layers.Conv2D(4, 1, strides=2)])
+    x = torch.randn(2, 8, 9, 9)
+
+    assert_close(model.to_torch()(x), model(x))
+    assert model.layers[0].strides == (2, 2)
+    again = kerasish.models.model_from_json(model.to_json())
+    assert again.layers[0].get_config()["strides"] == (2, 2)
