@@ -183,6 +183,53 @@ def test_state_that_belongs_to_no_weight_is_kept_too():
     assert any(v.name.endswith("calls") for v in optimizer.variables)
 
 
+class CountingUpdates(OwnSGD):
+    def build(self, variables):
+        super().build(variables)
+        self.calls = self.add_variable((), dtype="int64", name="calls")
+        self.seen = self.add_optimizer_variables(variables, "seen")
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate)
+        self.calls.assign_add(1)
+        self.seen[self._get_variable_index(variable)].assign_add(gradient)
+
+
+def test_state_that_belongs_to_no_weight_stays_while_weights_are_frozen_and_thawed():
+    weights = {name: torch.nn.Parameter(torch.ones(2)) for name in "ab"}
+    optimizer = CountingUpdates(0.1)
+
+    for names in ("ab", "b", "ab"):
+        optimizer.bind([(name, weights[name]) for name in names])
+        for name in names:
+            weights[name].grad = torch.ones(2)
+        optimizer.update()
+        assert len(optimizer.state_dict()["state"]) == len(names)
+
+    assert optimizer.calls.item() == 5
+    assert optimizer.seen[1].tolist() == [3.0, 3.0]
+
+
+def test_files_hold_plain_tensors_and_counts_stay_whole_numbers(tmp_path):
+    def optimizer_of(weight):
+        made = CountingUpdates(0.1)
+        made.apply([torch.ones(2)], [weight])
+        return made
+
+    saved = optimizer_of(torch.nn.Parameter(torch.ones(2)))
+    torch.save(saved.state_dict(), tmp_path / "state.pt")
+    weight = torch.nn.Parameter(torch.zeros(2))
+    loaded = optimizer_of(weight)
+    loaded.apply([torch.ones(2)])
+
+    loaded.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    loaded.apply([torch.ones(2)], [weight])
+
+    assert loaded.calls.item() == 2
+    assert loaded.calls.dtype == torch.int64
+    assert loaded.seen[0].tolist() == [2.0, 2.0]
+
+
 def test_keras_gives_the_same_with_the_same_code():
     keras = pytest.importorskip("keras")
 

@@ -121,7 +121,7 @@ class OwnUpdate:
         first = next(iter(self._named.values()))
         make: Callable = initializers.get(initializer)  # type: ignore[assignment]
         values = make(tuple(shape), dtype=as_dtype(dtype or floatx())).detach().to(first.device)
-        return self.torch.variable(first, name or "variable", values)
+        return self.torch.variable(first, name or "variable", values, follows=True)
 
     def _get_variable_index(self, variable: Tensor) -> int:
         """The place of a weight among those that `build` was given."""
@@ -152,9 +152,26 @@ class OwnSteps(torch.optim.Optimizer):
         super().__init__(groups, {})
         self.owner = owner
         self.kept: dict[tuple[Tensor, str], Variable] = {}
+        self.following: dict[str, Tensor] = {}  # with which parameter a variable of no one's is
 
-    def variable(self, parameter: Tensor, name: str, values: Tensor) -> Variable:
-        """The state of a parameter under a name; made of `values` where there is none yet."""
+    def variable(
+        self, parameter: Tensor, name: str, values: Tensor, *, follows: bool = False
+    ) -> Variable:
+        """The state of a parameter under a name; made of `values` where there is none yet.
+
+        Args:
+            parameter: The weight.
+            name: The name.
+            values: The first values.
+            follows: Whether it is the same one that was last asked for with any other parameter.
+        """
+        if follows:
+            before = self.following.get(name, parameter)
+            self.following[name] = parameter
+            if before is not parameter:
+                self._reconnect()
+                self.kept[parameter, name] = self.kept.pop((before, name))
+                self.state.get(before, {}).pop(name, None)
         known = self.kept.get((parameter, name))
         if known is None:
             first = self.state[parameter].get(name, values)  # from a file, where there was one
@@ -164,9 +181,19 @@ class OwnSteps(torch.optim.Optimizer):
         self.state[parameter].setdefault(name, known)
         return known
 
+    def state_dict(self) -> dict[str, Any]:
+        """As any torch optimizer's: files hold plain tensors."""
+        found = super().state_dict()
+        states = {
+            key: {name: value.detach() for name, value in state.items()}
+            for key, state in found["state"].items()
+        }
+        return {**found, "state": states}
+
     def __getstate__(self) -> dict[str, Any]:
         # torch's keeps no other attributes than its own.
-        return {**super().__getstate__(), "owner": self.owner, "kept": self.kept}
+        own = {"owner": self.owner, "kept": self.kept, "following": self.following}
+        return {**super().__getstate__(), **own}
 
     @property
     def places(self) -> dict[Tensor, int]:
@@ -195,7 +222,9 @@ class OwnSteps(torch.optim.Optimizer):
     def _reconnect(self) -> None:
         """Give loaded or moved state to the variables that the owner holds."""
         for (parameter, name), known in self.kept.items():
-            value = self.state[parameter].get(name, known)
+            value = self.state.get(parameter, {}).get(name, known)  # none while it is frozen
             if value is not known:
-                known.data = value.detach()
+                # torch loads all state as the weight's type, counts as well.
+                kind = value.dtype if known.is_floating_point() else known.dtype
+                known.data = value.detach().to(kind)
                 self.state[parameter][name] = known
