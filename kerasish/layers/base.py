@@ -25,7 +25,7 @@ from kerasish.graph.symbolic import (
 from kerasish.layers.arguments import ShownSignature, constructor_signature
 from kerasish.layers.children import adopt
 from kerasish.layers.configured import Configured
-from kerasish.layers.holder import added_losses
+from kerasish.layers.holder import added_losses, collecting
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.naming import snake_case, unique_name
 from kerasish.layers.saved import SavingHooks
@@ -196,15 +196,15 @@ class Layer(SymbolicCalls, Configured, SavingHooks):
         A model's step calls the layers of its graph one by one, and a shared one several times.
         """
         is_shared = len(self._nodes) > 1
-        return not (added_losses.collecting or is_shared or torch.compiler.is_compiling())
+        return not (collecting.now or is_shared or torch.compiler.is_compiling())
 
     def _call_afresh(self, args: tuple, kwargs: dict) -> Any:
         self.clear_losses()
-        added_losses.collecting = True
+        collecting.now = True
         try:
             return self(*args, **kwargs)
         finally:
-            added_losses.collecting = False
+            collecting.now = False
 
     def _call_in_full(self, args: tuple, kwargs: dict) -> Any:
         """The long way: symbolic inputs, building, checks, casts, modes."""

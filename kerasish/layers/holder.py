@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
@@ -23,10 +24,15 @@ class _AddedLosses:
     """Whether any layer has ever called `add_loss`: until then, nobody needs to look for losses."""
 
     any = False
-    collecting = False  # whether a model's call is under way, from whose start losses count
 
 
-added_losses = _AddedLosses()
+class _Collecting(threading.local):
+    """Whether a model's call is under way in this thread, from whose start losses count."""
+
+    now = False
+
+
+added_losses, collecting = _AddedLosses(), _Collecting()
 
 
 class WeightHolder(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data.stream import batch_rows
-from kerasish.layers.holder import added_losses
+from kerasish.layers.holder import added_losses, collecting
 from kerasish.metrics import Metric
 from kerasish.training.objective import Objective
 from kerasish.training.placement import target_device
@@ -142,14 +142,14 @@ class BatchMethods:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model; what layers added to the loss in earlier calls is forgotten."""
-        if not added_losses.any or added_losses.collecting:
+        if not added_losses.any or collecting.now:
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
         self.clear_losses()  # type: ignore[attr-defined]
-        added_losses.collecting = True
+        collecting.now = True
         try:
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
         finally:
-            added_losses.collecting = False
+            collecting.now = False
 
     # Metrics
 

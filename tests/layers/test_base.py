@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -348,6 +349,33 @@ def test_losses_are_those_of_the_last_call_of_the_outermost_layer(monkeypatch):
 
     layer.adds(3 * x)
     assert [float(loss) for loss in layer.losses] == [9]
+
+
+def test_losses_are_told_apart_where_threads_call_models_at_the_same_time():
+    both_are_in = threading.Barrier(2, timeout=20)
+
+    class Own(Model):
+        def __init__(self):
+            super().__init__()
+            self.twice = Twice()
+
+        def call(self, x):
+            both_are_in.wait()
+            y = self.twice(x)
+            both_are_in.wait()
+            return y
+
+    models = [Own(), Own()]
+    for factor in (1, 3):
+        x = factor * torch.ones(2, 3)
+        threads = [threading.Thread(target=model, args=(x,)) for model in models]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        for model in models:
+            assert [float(loss) for loss in model.losses] == [factor**2, 4 * factor**2]
 
 
 @pytest.mark.parametrize("inside", ["layer", "model"])
