@@ -174,19 +174,25 @@ class Variable(Tensor):
         return f'Variable("{self._path}", {self.detach()!r})'
 
 
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """A matrix product that takes two number types, as NumPy's does."""
+    kind = torch.result_type(left, right)
+    return left.to(kind) @ right.to(kind)
+
+
 _operations = {
     np.add: torch.add,
     np.subtract: torch.sub,
     np.multiply: torch.mul,
     np.true_divide: torch.true_divide,
     np.power: torch.pow,
-    np.matmul: torch.matmul,
+    np.matmul: _product,
 }
 
 
 def _as_operand(value: Any, device: torch.device) -> Any:
     if isinstance(value, np.ndarray):
-        return torch.tensor(value, device=device)
+        return torch.tensor(as_torch_takes(value), device=device)
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -218,6 +224,13 @@ class Weight(_Worded, nn.Parameter):
 
     It is the very parameter that the module holds, in torch's layout.
     """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Parameter:
+        if id(self) not in memo:
+            values = self.detach().clone(memory_format=torch.preserve_format)
+            # Of torch's own class: the copy of a layer gives its weights names when it lists them.
+            memo[id(self)] = nn.Parameter(values, self.requires_grad)
+        return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return nn.Parameter(self.detach(), self.requires_grad).__reduce_ex__(protocol)

@@ -104,6 +104,8 @@ BESIDE_ARRAYS = {
     "variable ** array": (lambda v, a: v**a, lambda v, a: v**a),
     "array @ variable": (lambda v, a: a @ v, lambda v, a: (a * v).sum()),
     "number of numpy + variable": (lambda v, a: a[0] + v, lambda v, a: a[0] + v),
+    "reversed array * variable": (lambda v, a: a[::-1] * v, lambda v, a: a.flip(0) * v),
+    "double array @ variable": (lambda v, a: a.astype("d") @ v, lambda v, a: (a.double() * v).sum()),
 }
 
 

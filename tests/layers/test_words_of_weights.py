@@ -131,6 +131,16 @@ def test_copies_and_pickles_hold_torchs_own_classes():
     assert {type(value) for value in model.state_dict().values()} == {torch.Tensor}
 
 
+def test_the_weights_of_a_copy_have_names_too():
+    model = small_model()
+    paths = [w.path for w in model.weights]
+
+    twin = copy.deepcopy(model)
+
+    assert type(next(twin.parameters())) is nn.Parameter
+    assert [w.path for w in twin.weights] == paths
+
+
 def test_a_model_whose_weights_were_listed_compiles_exports_and_trains_fused():
     model = small_model()
     assert model.weights
