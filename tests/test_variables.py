@@ -105,7 +105,10 @@ BESIDE_ARRAYS = {
     "array @ variable": (lambda v, a: a @ v, lambda v, a: (a * v).sum()),
     "number of numpy + variable": (lambda v, a: a[0] + v, lambda v, a: a[0] + v),
     "reversed array * variable": (lambda v, a: a[::-1] * v, lambda v, a: a.flip(0) * v),
-    "double array @ variable": (lambda v, a: a.astype("d") @ v, lambda v, a: (a.double() * v).sum()),
+    "double array @ variable": (
+        lambda v, a: a.astype("d") @ v,
+        lambda v, a: (a.double() * v).sum(),
+    ),
 }
 
 
