@@ -17,7 +17,7 @@ PARTS = ("data", "step", "metrics", "callbacks", "validation")
 
 # Shares of all the time above which a part is worth a word: the step itself never is.
 _WORTH = {"data": 0.35, "metrics": 0.3, "callbacks": 0.25, "validation": 0.6}
-_TOO_SHORT_TO_JUDGE = 0.5  # seconds
+_TOO_SHORT_TO_JUDGE = 3  # seconds
 
 
 class Timings:

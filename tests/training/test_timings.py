@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 import kerasish
 from kerasish import layers
 from kerasish.callbacks import Callback, History
+from kerasish.training import timings
 from kerasish.training.timings import PARTS, Timings, advise
 
 
@@ -32,6 +33,11 @@ class Sleepy(Callback):
         time.sleep(self.seconds)
 
 
+@pytest.fixture
+def soon_judged(monkeypatch):
+    monkeypatch.setattr(timings, "_TOO_SHORT_TO_JUDGE", 0.3)
+
+
 def compiled(units=1, features=4, hidden=()):
     stack = [layers.Dense(n, activation="relu") for n in hidden]
     model = kerasish.Sequential([layers.Input((features,)), *stack, layers.Dense(units)])
@@ -45,7 +51,7 @@ def shares(history):
 
 
 @pytest.mark.filterwarnings("ignore:K123")
-def test_a_dataset_that_sleeps_is_reported_as_waiting_for_data(capsys):
+def test_a_dataset_that_sleeps_is_reported_as_waiting_for_data(capsys, soon_judged):
     history = compiled().fit(SlowRows(), batch_size=16, epochs=2, verbose=0)
 
     assert shares(history)["data"] > 0.8
@@ -55,14 +61,14 @@ def test_a_dataset_that_sleeps_is_reported_as_waiting_for_data(capsys):
 
 
 @pytest.mark.filterwarnings("ignore:K123")
-def test_the_advice_is_said_when_fit_is_not_silent(capsys):
+def test_the_advice_is_said_when_fit_is_not_silent(capsys, soon_judged):
     history = compiled().fit(DataLoader(SlowRows(160), batch_size=32), verbose=2)
 
     assert "give the DataLoader num_workers=" in history.advice
     assert history.advice in capsys.readouterr().out
 
 
-def test_a_model_that_computes_gets_no_advice():
+def test_a_model_that_computes_gets_no_advice(soon_judged):
     x = torch.randn(2048, 1024)
     history = compiled(1, 1024, hidden=(1024, 1024)).fit(x, x[:, :1], 256, epochs=6, verbose=0)
 
@@ -70,7 +76,7 @@ def test_a_model_that_computes_gets_no_advice():
     assert history.advice is None
 
 
-def test_callbacks_that_take_the_time_are_named():
+def test_callbacks_that_take_the_time_are_named(soon_judged):
     x = torch.randn(64, 4)
     history = compiled().fit(x, x[:, :1], 1, callbacks=[Sleepy(0.01)], verbose=0)
 
@@ -122,14 +128,15 @@ def test_a_train_step_of_ones_own_is_timed_too():
 @pytest.mark.parametrize(
     ("seconds", "begin"),
     [
-        ({"data": 0.4, "step": 0.1}, "Training waited for data 80% of the time"),
-        ({"data": 0.3, "step": 0.7}, None),
-        ({"metrics": 0.6, "step": 0.4}, "Metrics took 60% of the time"),
+        ({"data": 4.0, "step": 1.0}, "Training waited for data 80% of the time"),
+        ({"data": 3.0, "step": 7.0}, None),
+        ({"metrics": 6.0, "step": 4.0}, "Metrics took 60% of the time"),
         ({"validation": 3.0, "step": 1.0}, "Validation took 75% of the time"),
         ({"validation": 5.0, "data": 4.5, "step": 0.5}, "Training waited for data 45%"),
         ({"data": 0.04, "step": 0.01}, None),
+        ({"callbacks": 1.4, "step": 1.5}, None),
     ],
-    ids=["data", "little data", "metrics", "validation", "data first", "too short to judge"],
+    ids=["data", "little data", "metrics", "validation", "data first", "too short to judge", "short"],
 )
 def test_only_a_part_that_costs_more_than_it_should_gets_a_sentence(seconds, begin):
     advice = advise({part: [value] for part, value in seconds.items()}, [])
