@@ -8,14 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kerasish.describe import describe
+
 
 def as_torch_takes(values: Any) -> Any:
     """Values for `torch.as_tensor`: an array whose memory torch does not take as it is, copied.
 
     torch refuses steps backwards in memory (`x[::-1]`), and warns of memory that is read-only.
+
+    Raises:
+        TypeError: If the array holds texts.
     """
     if not isinstance(values, np.ndarray) or torch.compiler.is_compiling():
         return values
+    if values.dtype.kind in "UST":
+        raise TypeError(
+            f"Expected numbers, got {describe(values)}. Turn text into numbers first, for example "
+            "with StringLookup or TextVectorization."
+        )
     is_taken = values.flags.writeable and all(stride >= 0 for stride in values.strides)
     return values if is_taken else values.copy()
 

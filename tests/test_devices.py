@@ -68,3 +68,11 @@ def test_arrays_of_any_memory_are_taken(enter, make):
 def test_ordinary_arrays_are_not_copied():
     assert as_torch_takes(ROWS) is ROWS
     assert as_torch_takes([1, 2]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "enter", [layers.Dense(2), ops.convert_to_tensor, Variable], ids=["layer", "ops", "variable"]
+)
+def test_an_array_of_texts_is_refused_with_the_next_step(enter):
+    with pytest.raises(TypeError, match=r"Expected numbers, got .* StringLookup"):
+        enter(np.array(["a", "b"]))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from kerasish.config import floatx
+from kerasish.describe import describe
 from kerasish.graph.symbolic import SymbolicTensor, map_nested
 from kerasish.layers.base import Layer
 from kerasish.layers.core import Input, InputLayer
@@ -122,7 +123,12 @@ class Sequential(GraphModel):
 
     def _build_for(self, args: tuple, kwargs: dict) -> None:
         if not self._tensors:
-            first = next(iter(tensors_in(args)))
+            first = next(iter(tensors_in(args)), None)
+            if first is None:
+                raise TypeError(
+                    f'Sequential "{self.name}": expected a tensor or an array, got '
+                    f"{describe(args[0] if args else kwargs)}."
+                )
             with torch.device(first.device):
                 self._place(tuple(first.shape), first.dtype)
 

@@ -146,6 +146,12 @@ def test_layer_knows_its_symbolic_outputs_whatever_their_structure():
     assert_close(Model(x, layer.output["pair"][1])(torch.ones(1, 3)), torch.full((1, 3), 2.0))
 
 
+def test_an_unbuilt_sequential_says_what_it_was_called_on():
+    model = Sequential([layers.Dense(2)])
+    with pytest.raises(TypeError, match=r"expected a tensor or an array, got list of 2"):
+        model(["a", "b"])
+
+
 def test_layers_of_a_sequential_can_be_taken_out_too():
     model = Sequential([Input((4,)), dense(3, "a"), dense(2, "b")])
     x = torch.randn(2, 4)
