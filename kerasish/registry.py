@@ -39,6 +39,9 @@ PUBLIC_MODULES = (
     "schedules",
 )
 
+# What is a function in these reads and writes files, or runs code of theirs: no file may name it.
+_ACTING = ("applications", "callbacks", "models")
+
 _registered: dict[str, Any] = {}
 
 
@@ -269,7 +272,7 @@ def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> 
     elif module is not None:
         found = _public_object(module, name)
         # Only a module's own public objects count, not what it happens to import.
-        if found is not None and public_module(found) == module:
+        if found is not None and public_module(found) == module and not _acts(found, module):
             return found
     known = sorted(_registered)
     raise ValueError(
@@ -278,6 +281,13 @@ def _find(config: dict, name: str, custom_objects: Mapping[str, Any] | None) -> 
         f"custom_objects={{'{short}': ...}}."
         + (f" Registered: {', '.join(known)}." if known else "")
     )
+
+
+def _acts(found: Any, module: str) -> bool:
+    """Whether calling it may do something else than compute."""
+    if isinstance(found, type) or found.__name__ == "preprocess_input":
+        return False
+    return module.split(".")[1] in _ACTING
 
 
 # They call, keep or change what they are given instead of computing a tensor.

@@ -6,8 +6,10 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from kerasish.describe import describe
 from kerasish.graph.symbolic import symbolic_leaves
 from kerasish.keras_words import is_of_keras, layer_name
+from kerasish.layers.base import Layer
 from kerasish.layers.core import InputLayer
 from kerasish.layers.naming import snake_case
 from kerasish.registry import deserialize
@@ -29,15 +31,15 @@ def graph_from_keras(config: dict[str, Any], custom_objects: dict | None = None)
     Raises:
         ValueError: If a layer or operation is unknown, or a call needs what no other gives.
     """
-    made: dict[str, Callable] = {}
+    entries = {_name(entry): entry for entry in config["layers"]}
+    made = {name: _made(entry, name, custom_objects) for name, entry in entries.items()}
+    starts = {name: _start(entry) for name, entry in entries.items()}
     results: dict[Key, list[Any]] = {}
     waiting: list[tuple[Key, dict[str, Any]]] = []
-    for entry in config["layers"]:
-        name = entry.get("name") or entry["config"]["name"]
-        made[name] = _made(entry, name, custom_objects)
+    for name, entry in entries.items():
         if isinstance(made[name], InputLayer):
             results[name, 0] = [made[name].output]  # type: ignore[attr-defined]
-        calls = map(_call, entry["inbound_nodes"])
+        calls = (_call(node, starts) for node in entry["inbound_nodes"])
         waiting += [((name, i), node) for i, node in enumerate(calls)]
     while waiting:
         # Keras lists layers, not calls: one that is used twice may come before what it is used on.
@@ -47,24 +49,43 @@ def graph_from_keras(config: dict[str, Any], custom_objects: dict | None = None)
                 f"The model's calls cannot be ordered: '{waiting[0][0][0]}' needs a result that no "
                 "layer gives. Is the file complete?"
             )
-        done = set()
         for key, node in ready:
             args, kwargs = (_filled(node[k], results, custom_objects) for k in ("args", "kwargs"))
-            kwargs = {k: v for k, v in kwargs.items() if v is not None}
+            # Keras writes down a mode, be it a default, and goes by the model's all the same.
+            kwargs = {k: v for k, v in kwargs.items() if v is not None and k != "training"}
             results[key] = list(symbolic_leaves(made[key[0]](*args, **kwargs)))
-            done.add(key)
-        waiting = [(key, node) for key, node in waiting if key not in done]
-    ends = (_result(config[key], results) for key in ("input_layers", "output_layers"))
-    return tuple(ends)  # type: ignore[return-value]
+        waiting = [(key, node) for key, node in waiting if key not in results]
+    ends = (_shifted(config[key], starts) for key in ("input_layers", "output_layers"))
+    return tuple(_result(end, results) for end in ends)  # type: ignore[return-value]
 
 
-def _call(node: Any) -> dict[str, Any]:
+def _name(entry: dict[str, Any]) -> str:
+    return entry.get("name") or entry["config"]["name"]
+
+
+def _start(entry: dict[str, Any]) -> int:
+    """The number of a layer's first call where Keras counts the call that made a model as one."""
+    layers = entry["config"].get("layers") or [{}]
+    is_stack = entry["class_name"] == "Sequential" and layers[0].get("class_name") == "InputLayer"
+    is_old = any(isinstance(node, list) for node in entry["inbound_nodes"])
+    return int(is_keras_graph(entry["config"]) or (is_stack and is_old))
+
+
+def _shifted(place: Any, starts: dict[str, int]) -> Any:
+    """A structure of places whose calls are counted from 0."""
+    if isinstance(place, dict):
+        return {key: _shifted(item, starts) for key, item in place.items()}
+    if _is_place(place):
+        return [place[0], max(0, place[1] - starts.get(place[0], 0)), place[2]]
+    return [_shifted(item, starts) for item in place]
+
+
+def _call(node: Any, starts: dict[str, int]) -> dict[str, Any]:
     """A call as Keras 3 writes it; Keras 2 wrote a list of `[layer, call, number, arguments]`."""
     if isinstance(node, dict):
         return node
-    places = [
-        {"class_name": "__keras_tensor__", "config": {"keras_history": place[:3]}} for place in node
-    ]
+    found = [_shifted(place[:3], starts) for place in node]
+    places = [{"class_name": "__keras_tensor__", "config": {"keras_history": at}} for at in found]
     kwargs = node[-1][3] if len(node[-1]) > 3 else {}
     return {"args": places if len(places) == 1 else [places], "kwargs": kwargs}
 
@@ -74,6 +95,8 @@ def _made(entry: dict[str, Any], name: str, custom_objects: dict | None) -> Call
     if is_of_keras(entry) and ".ops" in module:
         return _operation(entry)
     layer = deserialize(entry, custom_objects)
+    if not isinstance(layer, Layer):
+        raise ValueError(f"The file is damaged: '{name}' is no layer but {describe(layer)}.")
     layer.name = layer_name(name)
     return layer
 
@@ -129,6 +152,15 @@ def _result(place: Any, results: dict[Key, list[Any]]) -> Any:
     """What stands at `[name, call, number]`, or in a structure of such places."""
     if isinstance(place, dict):
         return {key: _result(item, results) for key, item in place.items()}
-    if len(place) == 3 and isinstance(place[0], str) and isinstance(place[1], int):
-        return results[place[0], place[1]][place[2]]
-    return [_result(item, results) for item in place]
+    if not _is_place(place):
+        return [_result(item, results) for item in place]
+    name, call, number = place
+    if len(results.get((name, call), ())) <= number:
+        raise ValueError(
+            f"The file is damaged: there is no result {number} of call {call} of '{name}'."
+        )
+    return results[name, call][number]
+
+
+def _is_place(value: Any) -> bool:
+    return len(value) == 3 and isinstance(value[0], str) and isinstance(value[1], int)

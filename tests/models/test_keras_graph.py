@@ -64,9 +64,32 @@ def without_an_input():
     return model, [(2, 4)]
 
 
-@pytest.mark.parametrize(
-    "make", [branching, of_operations, shared, nested, attending, stacked, without_an_input]
-)
+def ending_with_models():
+    x, a, b = keras.Input((4,)), keras.Input((4,)), keras.Input((4,))
+    net, stack = keras.Model(a, L.Dense(4)(a)), keras.Sequential([b, L.Dense(4)])
+    twice = net(net(x))
+    return keras.Model(x, [twice, stack(stack(twice))]), [(2, 4)]
+
+
+def random_outside_of_training():
+    x = keras.Input((4, 4, 2))
+    return keras.Model(x, L.RandomFlip()(L.Dropout(0.9)(x, training=True))), [(2, 4, 4, 2)]
+
+
+MAKERS = [
+    branching,
+    of_operations,
+    shared,
+    nested,
+    attending,
+    stacked,
+    without_an_input,
+    ending_with_models,
+    random_outside_of_training,
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_a_model_of_keras_gives_the_same_from_its_json(make):
     theirs, shapes = make()
     data = [np.random.default_rng(0).normal(size=shape).astype("float32") for shape in shapes]
@@ -99,6 +122,51 @@ def test_masks_go_their_way_in_a_model_from_keras():
 
     got, want = ours.predict(x, verbose=0), theirs.predict(x, verbose=0)
     assert_close(_tensors(got), _tensors(want), rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_of_a_model_from_keras_follows_the_mode_of_the_model():
+    x = keras.Input((100,))
+    ours = model_from_json(keras.Model(x, L.Dropout(0.5)(x)).to_json())
+
+    assert (ours.train()(torch.ones(1, 100)) == 0).any()
+    assert (ours.eval()(torch.ones(1, 100)) == 1).all()
+
+
+def test_keras_2_counts_the_calls_of_models_inside_from_one():
+    x, inner = keras.Input((3,), name="x"), keras.Input((3,), name="y")
+    net = keras.Model(inner, L.Dense(3, use_bias=False)(inner), name="net")
+    config = json.loads(keras.Model(x, net(net(x))).to_json())
+    entry = config["config"]["layers"][1]
+    entry["inbound_nodes"] = [[["x", 0, 0, {}]], [["net", 1, 0, {}]]]
+
+    ours = model_from_json(json.dumps(config))
+
+    ours.set_weights([np.diag([2.0, 3.0, 4.0]).astype("float32")])
+    np.testing.assert_array_equal(ours.predict(np.ones((1, 3)), verbose=0), [[4, 9, 16]])
+
+
+@pytest.mark.parametrize("place", [["dense", 5, 0], ["dense", 0, 1], ["nobody", 0, 0]])
+def test_an_output_that_no_layer_gives_is_told(place):
+    x = keras.Input((3,))
+    config = json.loads(keras.Model(x, L.Dense(3, name="dense")(x)).to_json())
+    config["config"]["output_layers"] = place
+
+    with pytest.raises(ValueError, match="The file is damaged: there is no result"):
+        model_from_json(json.dumps(config))
+
+
+FUNCTIONS_THAT_ACT = [("save_model", "kerasish.models"), ("ResNet18", "kerasish.applications")]
+
+
+@pytest.mark.parametrize(("name", "module"), [*FUNCTIONS_THAT_ACT, ("relu", "kerasish.ops")])
+def test_only_layers_are_called_and_no_function_that_acts(name, module):
+    x = keras.Input((3,))
+    config = json.loads(keras.Model(x, L.Dense(3, name="dense")(x)).to_json())
+    named = {"class_name": "function", "config": name, "module": module}
+    config["config"]["layers"][1] |= {**named, "registered_name": None}
+
+    with pytest.raises(ValueError, match=r"not part of kerasish|is no layer"):
+        model_from_json(json.dumps(config))
 
 
 def test_a_compiled_model_of_keras_comes_compiled():

@@ -751,3 +751,15 @@ def test_a_layer_that_was_written_down_by_hand_comes_back(tmp_path):
     again = kerasish.load_model(tmp_path / "model.kerasish", {"Around": Around})
 
     assert_close(again(torch.ones(2, 3)), model(torch.ones(2, 3)))
+
+
+def test_a_file_cannot_name_functions_that_write_files(tmp_path):
+    inside = kerasish.Sequential([layers.Input((3,)), layers.Dense(2)])
+    target = {"class_name": "function", "config": "save_model", "module": "kerasish.models"}
+    config = kerasish.registry.serialize(layers.Lambda(torch.relu))
+    config["config"]["function"] = target
+    config["config"]["arguments"] = {"filepath": str(tmp_path / "written.kerasish")}
+
+    with pytest.raises(ValueError, match="names 'save_model', which is not part of kerasish"):
+        kerasish.registry.deserialize(config)(inside)
+    assert not [*tmp_path.iterdir()]
