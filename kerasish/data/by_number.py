@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from kerasish.data.threads import image_threads, in_order
 
 
-def batches_by_number(source: Any, numbers: Sequence[int]) -> Iterator[Any]:
+def batches_by_number(source: Any, numbers: Sequence[int], asked: Any = None) -> Iterator[Any]:
     """Ask a source for batches, in the order of these numbers.
 
     A `PyDataset` with `workers` above 1 makes several at a time: in threads, or with
@@ -20,14 +20,16 @@ def batches_by_number(source: Any, numbers: Sequence[int]) -> Iterator[Any]:
     Args:
         source: Anything with `__getitem__`.
         numbers: Which batches.
+        asked: What to ask in the place of the source, such as one that tells which is read.
     """
+    asked = source if asked is None else asked
     workers = min(getattr(source, "workers", 1), len(numbers))
     waiting = max(getattr(source, "max_queue_size", 10), 1)
     if getattr(source, "use_multiprocessing", False):
         workers = max(workers, 1)
         each = max(waiting // workers, 1)
         yield from DataLoader(
-            _Numbered(source),
+            asked,
             batch_size=None,
             sampler=numbers,
             num_workers=workers,
@@ -36,20 +38,10 @@ def batches_by_number(source: Any, numbers: Sequence[int]) -> Iterator[Any]:
         )
     elif workers > 1:
         with image_threads(workers) as pool:
-            yield from in_order(pool, source.__getitem__, numbers, waiting)
+            yield from in_order(pool, asked.__getitem__, numbers, waiting)
     else:
         for number in numbers:
-            yield source[number]
-
-
-class _Numbered(Dataset):
-    """What a loader's workers ask."""
-
-    def __init__(self, source: Any) -> None:
-        self.source = source
-
-    def __getitem__(self, number: int) -> Any:
-        return self.source[number]
+            yield asked[number]
 
 
 def _as_it_is(batch: Any) -> Any:

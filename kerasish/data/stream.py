@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from kerasish.data.lookahead import Lookahead
 from kerasish.data.order import EpochSampler, mix_seed
 from kerasish.data.random_state import generators_in, random_state, set_random_state
 from kerasish.data.shard import Shard
-from kerasish.data.told_rows import telling_rows
+from kerasish.data.told_rows import ToldRows, telling_rows
 from kerasish.data.transfer import Transfer
 from kerasish.describe import describe, users_level
 
@@ -263,12 +263,14 @@ class StreamFeed(Feed):
 
     def _by_index(self, epoch: int) -> Iterator[Any]:
         """Keras's PyDataset: batches by number, and as in Keras those are shuffled."""
-        count = len(self._source)
-        if self._seed is None:
-            return batches_by_number(self._source, range(count))
-        generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch))
-        numbers = torch.randperm(count, generator=generator).tolist()
-        return batches_by_number(self._source, numbers)
+        numbers: Sequence[int] = range(len(self._source))
+        if self._seed is not None:
+            generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch))
+            numbers = torch.randperm(len(numbers), generator=generator).tolist()
+        told = None
+        if self.telling is not None:
+            told = ToldRows(self._source, self.passes_before + epoch, self.telling)
+        return batches_by_number(self._source, numbers, told)
 
     def _ready(self, item: Any) -> Batch:
         return next(self._prepared(iter([self._transfer.send(self._collect(item))])))

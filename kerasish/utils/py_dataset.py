@@ -13,7 +13,8 @@ class PyDataset:
 
     Args:
         workers: How many batches are made at a time. Above 1, or with `use_multiprocessing`, random
-            numbers that `__getitem__` draws depend on which worker comes first.
+            numbers that `__getitem__` draws depend on which worker comes first; those of
+            augmentation layers do not.
         use_multiprocessing: Whether in processes, rather than in threads. Each has a copy of the
             data set as it is when a pass begins; on Windows and macOS a script then keeps what it
             does under `if __name__ == "__main__":`.

@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import kerasish
-from kerasish import layers
+from kerasish import layers, utils
 from kerasish.data.batch_source import BatchSource
 from kerasish.utils.batches import Batches
 from tests.training.test_samples import (
@@ -55,6 +55,25 @@ def mapped(batch_size, shuffle):
     return batches.map(lambda x, y: (bright(x, training=True), y))
 
 
+class ByNumber(utils.PyDataset):
+    """Makes batches of changed images."""
+
+    def __init__(self, batch_size, **options):
+        super().__init__(**options)
+        self.data, self.batch_size = Augmented(), batch_size
+
+    def __len__(self):
+        return -(-ROWS // self.batch_size)
+
+    def __getitem__(self, number):
+        rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        return self.data.bright(self.data.x[rows]), self.data.y[rows]
+
+
+def by_number(**options):
+    return lambda batch_size, shuffle: ByNumber(batch_size, **options)
+
+
 def loader(data, **options):
     return lambda batch_size, shuffle: DataLoader(data(), batch_size, shuffle, **options)
 
@@ -69,12 +88,16 @@ LOADERS = {
     "loader of several": loader(Together),
     "workers": loader(Augmented, num_workers=2),
     "mapped": mapped,
+    "batches by number": by_number(),
+    "batches by number in threads": by_number(workers=3),
+    "batches by number in processes": by_number(workers=2, use_multiprocessing=True),
 }
 
 
 def fit_on(model, source, batch_size=4, shuffle=True, **kwargs):
     if source in LOADERS:
-        return model.fit(LOADERS[source](batch_size, shuffle), verbose=0, **kwargs)
+        data = LOADERS[source](batch_size, shuffle)
+        return model.fit(data, shuffle=shuffle, verbose=0, **kwargs)
     data = Together() if source == "data set of several" else Augmented()
     return model.fit(data, batch_size=batch_size, shuffle=shuffle, verbose=0, **kwargs)
 
@@ -94,9 +117,11 @@ def expected():
 
 
 SOURCES = [*LOADERS, "data set", "data set of several"]
+# What makes batches by number tells a row's place, not its number: a short last batch has others.
+OF_ROWS = [source for source in SOURCES if "by number" not in source]
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", OF_ROWS)
 @pytest.mark.parametrize("options", [(4, False), (5, True)], ids=["in order", "shuffled"])
 def test_layers_in_data_draw_as_those_in_a_model(source, options, expected):
     model, recorder = model_of_data()
