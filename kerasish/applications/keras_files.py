@@ -12,7 +12,8 @@ import numpy as np
 from kerasish.layers.naming import snake_case
 from kerasish.layers.weights import KerasWeight
 from kerasish.models import Sequential
-from kerasish.models.keras_weights import layers_as_keras, opened
+from kerasish.models.keras_hdf5 import is_older, listed_arrays, opened, variables
+from kerasish.models.keras_weights import layers_as_keras
 
 Arrays = list[np.ndarray]
 
@@ -40,10 +41,7 @@ def load_keras_weights(model: Any, path: Path, head: str | None, who: str) -> bo
     layers = layers_as_keras(model)
     targets = [(layer.name, layer.keras_weights()) for layer in layers]
     with opened(path, who) as file:
-        if "layer_names" in file.attrs or "model_weights" in file:
-            given = _by_place(file, targets)
-        else:
-            given = _by_class(file, layers)
+        given = _by_place(file, targets) if is_older(file) else _by_class(file, layers)
     writes, problems, has_head = [], [], False
     for name, weights in targets:
         arrays = given.pop(name, [])
@@ -69,14 +67,8 @@ def load_keras_weights(model: Any, path: Path, head: str | None, who: str) -> bo
 
 def _by_place(file: Any, targets: list[tuple[str, list[KerasWeight]]]) -> dict[str, Arrays]:
     """The arrays of an older file, under the names of the layers in the same places."""
-    group = file.get("model_weights", file)
     places = iter([name for name, weights in targets if weights])
-    given = {}
-    for label in map(_text, group.attrs["layer_names"]):
-        names = [_text(name) for name in group[label].attrs["weight_names"]]
-        if names:
-            given[next(places, label)] = [np.asarray(group[label][name]) for name in names]
-    return given
+    return {next(places, label): arrays for label, arrays in listed_arrays(file)}
 
 
 def _by_class(file: Any, layers: list[Any]) -> dict[str, Arrays]:
@@ -94,17 +86,8 @@ def _by_class(file: Any, layers: list[Any]) -> dict[str, Arrays]:
             unread.remove(label)
             group = groups[label]
             inner = _by_class(group, layer.layers) if isinstance(layer, Sequential) else {}
-            given[layer.name] = [*_variables(group), *chain(*inner.values())]
-    return {**given, **{label: _variables(groups[label]) for label in unread}}
-
-
-def _variables(group: Any) -> Arrays:
-    variables = group.get("vars", {})
-    return [np.asarray(variables[key]) for key in sorted(variables, key=int)]
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+            given[layer.name] = [*variables(group), *chain(*inner.values())]
+    return {**given, **{label: variables(groups[label]) for label in unread}}
 
 
 def _difference(name: str, weights: list[KerasWeight], arrays: Arrays) -> str:

@@ -8,8 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from kerasish.models.keras_weights import is_hdf5, opened
-from kerasish.saving.archive import MAX_DOCUMENT_BYTES
+from kerasish.models.keras_hdf5 import is_hdf5, opened, read_member
 
 Config = dict[str, Any]
 
@@ -28,9 +27,7 @@ def read_config(path: Path) -> tuple[Config, Config | None]:
     if is_hdf5(path):
         return _of_hdf5(path)
     with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("config.json").file_size > MAX_DOCUMENT_BYTES:
-            raise ValueError(f"Cannot read {path}: its config.json is larger than 64 MiB.")
-        config = json.loads(archive.read("config.json"))
+        config = json.loads(read_member(archive, "config.json", path))
         assets = [name for name in archive.namelist() if name.startswith("assets/")]
     if assets:
         warnings.warn(

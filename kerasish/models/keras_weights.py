@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,11 +16,10 @@ from kerasish.layers.base import Layer
 from kerasish.layers.naming import snake_case
 from kerasish.layers.weights import KerasWeight
 from kerasish.layers.wrappers import SpectralNormalization
+from kerasish.models.keras_hdf5 import WEIGHTS, is_hdf5, is_older, listed_arrays, opened, variables
 
 # Keras writes the parts of an attention layer down by the alphabet; its weights go by this order.
 _ORDER = ("query_dense", "key_dense", "value_dense", "output_dense")
-
-_WEIGHTS = "model.weights.h5"
 
 
 def is_keras_file(path: Path) -> bool:
@@ -33,39 +31,7 @@ def is_keras_file(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return {"config.json", _WEIGHTS} <= set(archive.namelist())
-
-
-def is_hdf5(path: Path) -> bool:
-    """Whether a file is HDF5, by its first bytes."""
-    with path.open("rb") as stream:
-        return stream.read(8) == b"\x89HDF\r\n\x1a\n"
-
-
-def opened(path: Path, who: str) -> Any:
-    """The HDF5 file of weights that a path leads to.
-
-    Raises:
-        ImportError: If h5py is missing.
-        ValueError: If there is no such file inside.
-    """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            f"{who}: reading {path.name}, a file of Keras's, takes h5py: pip install h5py "
-            "(or kerasish[keras])."
-        ) from error
-    try:
-        if path.suffix == ".keras" or zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return h5py.File(io.BytesIO(archive.read(_WEIGHTS)), "r")
-        return h5py.File(path, "r")
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{who}: {path} is damaged, or no file of Keras's ({error}). Delete it and get it "
-            "again."
-        ) from error
+        return {"config.json", WEIGHTS} <= set(archive.namelist())
 
 
 def load_keras_weights(model: Any, path: Path, who: str = "load_weights") -> None:
@@ -85,8 +51,8 @@ def load_keras_weights(model: Any, path: Path, who: str = "load_weights") -> Non
     """
     with opened(path, who) as file:
         match = _Match()
-        if "layer_names" in file.attrs or "model_weights" in file:
-            match.by_places(model, file.get("model_weights", file))
+        if is_older(file):
+            match.by_places(model, [arrays for _, arrays in listed_arrays(file)])
         else:
             match.layer(model, file, model.name)
             match.look_for_missing(model)
@@ -127,7 +93,7 @@ class _Match:
                         self.layer(part[name], group[key][name], f"{where}/{key}/{name}")
             elif "seed_generator" not in key:  # whose states are no weights
                 loose[key] = group[key]
-        arrays = _variables(group)
+        arrays = variables(group)
         for key in sorted(loose, key=lambda key: _ORDER.index(key) if key in _ORDER else -1):
             arrays += _all_variables(loose[key])
         self._own(layer, arrays, where)
@@ -141,12 +107,8 @@ class _Match:
             if label in group and id(layer) not in self._met:
                 self.layer(layer, group[label], f"{where}/{layer.name}")
 
-    def by_places(self, model: Any, group: Any) -> None:
+    def by_places(self, model: Any, given: list[list[np.ndarray]]) -> None:
         """Match the layers that have weights with those of a file of the older kind."""
-        given = []
-        for label in map(_text, group.attrs["layer_names"]):
-            names = [_text(name) for name in group[label].attrs["weight_names"]]
-            given += [[np.asarray(group[label][name]) for name in names]] if names else []
         layers = [layer for layer in _layers_of(model) if layer.keras_weights()]
         if len(layers) != len(given):
             self.problems.append(
@@ -184,17 +146,8 @@ def _layers_of(model: Any) -> list[Any]:
     return layers_as_keras(model) if is_graph and not is_list else list(model.layers)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _variables(group: Any) -> list[np.ndarray]:
-    variables = group.get("vars", {})
-    return [np.asarray(variables[key]) for key in sorted(variables, key=int)]
-
-
 def _all_variables(group: Any) -> list[np.ndarray]:
-    found = _variables(group)
+    found = variables(group)
     for key in sorted(key for key in group if key != "vars" and "seed_generator" not in key):
         found += _all_variables(group[key])
     return found
