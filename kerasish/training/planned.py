@@ -72,6 +72,17 @@ class Planned(Compiled):
         named = [(n, p) for n, p in self.named_parameters() if p.requires_grad]  # type: ignore[attr-defined]
         self._recipe.optimizer.bind(named, self._recipe.lr_multipliers)
 
+    def _is_ready_to_bind(self) -> bool:
+        """Whether the weights are there whose gradients a step of one's own may apply.
+
+        An optimizer that was bound by hand may be meant for some of them.
+        """
+        assert self._recipe is not None
+        model: Any = self
+        is_made = all(layer.built for layer in model.sublayers())
+        learns = any(p.requires_grad for p in model.parameters())
+        return is_made and learns and self._recipe.optimizer.torch is None
+
     def _forget_gradients(self) -> None:
         """Drop what an interrupted fit, or a backward pass of the user's own, left behind."""
         for parameter in self.parameters():  # type: ignore[attr-defined]

@@ -139,7 +139,7 @@ class Trainer(Feeding, OnBatch):
             if validation is not None and plan is not None:
                 self._plan_validation(plan, feed, validation, is_tail=bool(validation_split))
             self._forget_gradients()
-            if plan is not None or not custom:
+            if plan is not None or self._is_ready_to_bind():
                 self._bind_optimizer()
             parallel.start_alike(kind, self, seed)  # type: ignore[arg-type]
             self._note_source(source)

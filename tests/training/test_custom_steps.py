@@ -533,6 +533,60 @@ def test_a_step_of_ones_own_takes_batches_whose_parts_have_rows_of_their_own():
         plain.fit(batches, verbose=0)
 
 
+class Unlike(kerasish.Model):
+    """Its call does not take what fit is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(1), layers.Dense(1)
+        self.first.build((None, X.shape[1]))
+        self.second.build((None, X.shape[1]))
+
+    def call(self, inputs, other):
+        return self.first(inputs) + self.second(other)
+
+    def loss_of(self, x):
+        return (self(x, x) - 1).square().mean()
+
+    def train_step(self, data):
+        self.zero_grad()
+        loss = self.loss_of(data)
+        loss.backward()
+        self.optimizer.apply([p.grad for p in self.optimizer._named.values()])
+        return {"loss": loss}
+
+
+def test_an_optimizer_knows_the_weights_before_the_first_step_of_ones_own():
+    model, twin = Unlike(), Unlike()
+    twin.load_state_dict(model.state_dict())
+    model.compile(optimizers.Adam(0.1), lr_multipliers={"second*": 0.0}, device="cpu")
+    torch_adam = torch.optim.Adam(twin.first.parameters(), 0.1, eps=1e-7)
+    x = torch.as_tensor(X)
+    fixed = [w.clone() for w in model.second.parameters()]
+
+    model.fit(X, epochs=3, batch_size=len(X), shuffle=False, verbose=0)
+    for _ in range(3):
+        torch_adam.zero_grad()
+        twin.loss_of(x).backward()
+        torch_adam.step()
+
+    for ours, theirs in zip(model.first.parameters(), twin.first.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    for ours, before in zip(model.second.parameters(), fixed, strict=True):
+        assert torch.equal(ours, before)
+
+
+def test_an_optimizer_that_was_bound_to_some_weights_keeps_to_them():
+    model = Unlike()
+    adam = optimizers.Adam(0.1)
+    adam.build(list(model.first.parameters()))
+    model.compile(adam, device="cpu")
+
+    model.fit(X, batch_size=50, verbose=0)
+
+    assert len(model.optimizer._named) == 2
+
+
 def test_a_model_may_give_more_than_its_own_step_compares_with_the_targets():
     class Explained(Net):
         def call(self, inputs):
