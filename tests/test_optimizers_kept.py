@@ -94,6 +94,28 @@ def test_weights_of_one_optimizer_go_to_another():
         second.set_weights([1.0])
 
 
+def test_numbers_that_are_set_to_what_they_are_stay_exactly_so():
+    optimizer = optimizers.Adam(0.1)
+    trained(optimizer, updates=2)
+
+    optimizer.set_weights([variable.numpy() for variable in optimizer.variables])
+
+    assert optimizer.learning_rate == 0.1
+
+
+def test_a_schedule_is_no_variable_and_stays_where_variables_are_set():
+    schedule = optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    first, second = optimizers.SGD(schedule), optimizers.SGD(schedule)
+    trained(first, updates=4)
+    trained(second, updates=1)
+
+    second.set_weights([variable.numpy() for variable in first.variables])
+
+    assert [variable.name for variable in second.variables] == ["iteration"]
+    assert second.learning_rate == pytest.approx(0.1 * 0.5**0.4)
+    assert second.get_config()["learning_rate"] is schedule
+
+
 def test_averages_of_the_weights_are_among_the_variables():
     optimizer = optimizers.SGD(0.1, use_ema=True)
     model = trained(optimizer, updates=1)

@@ -65,6 +65,17 @@ def test_json_copies_and_pickles_hold_the_settings():
         Config(a=object()).to_json()
 
 
+def test_a_copy_is_apart_and_as_frozen():
+    config = Config(a=1)
+    twin = copy.copy(config)
+    twin.a = 2
+    config.freeze()
+
+    assert (config.a, twin.a) == (1, 2)
+    assert copy.copy(config).frozen
+    assert not twin.frozen
+
+
 def test_it_agrees_with_keras():
     keras = pytest.importorskip("keras")
     theirs, ours = keras.utils.Config(a=1, b="x"), Config(a=1, b="x")

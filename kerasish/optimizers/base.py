@@ -277,8 +277,8 @@ class Optimizer(OwnUpdate, Updating):
     def variables(self) -> list[Variable]:
         """The number of updates, the learning rate, then what is kept of each parameter.
 
-        `assign` changes them. A new list at each look: torch makes most of its state in the first
-        update.
+        A schedule, which follows the number of updates, is none of them. `assign` changes them. A
+        new list at each look: torch makes most of its state in the first update.
         """
         return kept.variables_of(self)
 

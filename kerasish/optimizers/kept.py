@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,25 +18,30 @@ if TYPE_CHECKING:
 class NumberVariable(Variable):
     """A number of the optimizer's own, which `assign` sets there."""
 
-    _write: Callable[[Any], None]
+    _owner: Optimizer
+    _attribute: str
 
     @classmethod
-    def showing(cls, value: Any, path: str, write: Callable[[Any], None]) -> NumberVariable:
+    def showing(cls, owner: Optimizer, attribute: str, name: str) -> NumberVariable:
         """Make one.
 
         Args:
-            value: The number now.
-            path: The optimizer's name and the number's, with a slash between.
-            write: Sets it.
+            owner: The optimizer.
+            attribute: Where it has the number.
+            name: The number's name.
         """
-        self = cls.of(torch.as_tensor(value), path.rpartition("/")[2], path=path)
-        self._write = write
+        number = getattr(owner, attribute).value
+        self = cls.of(number, name, path=f"{owner.name}/{name}")
+        self._owner, self._attribute = owner, attribute
         return self
 
     def assign(self, value: Any) -> Self:
         """Set the number, here and in the optimizer."""
-        self._write(torch.as_tensor(value, dtype=self.dtype).item())
-        return super().assign(torch.as_tensor(value, dtype=self.dtype))
+        number = torch.as_tensor(value, dtype=self.dtype)
+        # Python's numbers are finer than these: one that is the same here stays as fine as it is.
+        if not torch.equal(number, getattr(self._owner, self._attribute).value):
+            setattr(self._owner, self._attribute, number.item())
+        return super().assign(number)
 
     def assign_add(self, value: Any) -> Self:
         """Add to the number."""
@@ -51,21 +56,13 @@ def variables_of(optimizer: Optimizer) -> list[Variable]:
     """The number of updates, the learning rate, and what `torch.optim` keeps of each parameter.
 
     The latter share the memory of torch's state and have its words: `exp_avg` is Keras's momentum
-    of Adam. Torch's own counts of steps are no variables; they follow the number of updates.
+    of Adam. Torch's own counts of steps are no variables; they follow the number of updates. Nor is
+    a learning rate that a schedule gives.
     """
     owner = optimizer.name
-    found: list[Variable] = [
-        NumberVariable.showing(
-            int(optimizer.iterations),
-            f"{owner}/iteration",
-            lambda value: setattr(optimizer, "iterations", int(value)),
-        ),
-        NumberVariable.showing(
-            torch.tensor(float(optimizer.learning_rate)),
-            f"{owner}/learning_rate",
-            lambda value: setattr(optimizer, "learning_rate", float(value)),
-        ),
-    ]
+    found: list[Variable] = [NumberVariable.showing(optimizer, "iterations", "iteration")]
+    if optimizer._schedule is None:
+        found.append(NumberVariable.showing(optimizer, "learning_rate", "learning_rate"))
     named, averages = optimizer._named, optimizer._averages
     states = {} if optimizer.torch is None else optimizer.torch.state
     tensors = {(name, "average"): averages.get(parameter) for name, parameter in named.items()}

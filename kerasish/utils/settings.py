@@ -65,6 +65,11 @@ class Config(MutableMapping):
             raise AttributeError(f"Config has no setting '{name}'{suggest(name, self)}.")
         del self[name]
 
+    def __copy__(self) -> Config:
+        twin = type(self)(**self._settings)
+        object.__setattr__(twin, "_frozen", self._frozen)
+        return twin
+
     def __repr__(self) -> str:
         return f"<Config {self._settings}>"
 
