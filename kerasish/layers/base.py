@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -17,11 +17,7 @@ from kerasish import regularizers
 from kerasish.config import as_policy
 from kerasish.describe import describe, suggest
 from kerasish.devices import as_torch_takes
-from kerasish.graph.symbolic import (
-    Node,
-    is_symbolic,
-    map_nested,
-)
+from kerasish.graph.symbolic import is_symbolic, map_nested
 from kerasish.layers.arguments import ShownSignature, constructor_signature
 from kerasish.layers.children import adopt
 from kerasish.layers.configured import Configured
@@ -69,6 +65,13 @@ class Layer(SymbolicCalls, Configured, SavingHooks):
     casts_outputs: ClassVar[bool] = True  # to the compute type of a mixed policy
 
     _adds_losses: ClassVar[bool] = False  # as far as the code of `call` or `forward` tells
+
+    # What a layer begins with.
+    _direct = False  # whether a plain call may go straight to forward()
+    _takes_half = False  # whether inputs come in a half type that must be widened
+    _ranks: Container[int] = range(64)  # the numbers of axes that a straight call may have
+    _version = 0  # counts changes of attributes, after which expanded code is stale
+    _build_depth = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -135,14 +138,7 @@ class Layer(SymbolicCalls, Configured, SavingHooks):
         self.built = False
         self.sample_shape = None if input_shape is None else tuple(input_shape)
         self._trainable = trainable
-        self._direct = False  # whether a plain call may go straight to forward()
-        self._takes_half = False  # whether inputs come in a half type that must be widened
-        self._ranks = range(64)  # the numbers of axes that a straight call may have
-        self._version = 0  # counts changes of attributes, after which expanded code is stale
-        self._build_depth = 0
-        self._added: dict[str, dict] = {}
-        self._losses: list[Tensor] = []
-        self._nodes: list[Node] = []
+        vars(self).update(_added={}, _losses=[], _nodes=[])  # no containers of layers
 
     # Building
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -9,11 +10,12 @@ from torch import nn
 CONTAINERS = (list, tuple, dict)
 _FEW = 16  # what begins with so many items that are no modules is data, and not looked through
 
-_NOT_ATTRIBUTES = ("_modules", "_init_arguments", "_places", "_adopted")
-
 
 class LayerList(nn.ModuleList):
     """Layers in a list, with those words of Python's lists that torch's lacks."""
+
+    def __add__(self, other: Iterable[nn.Module]) -> LayerList:
+        return LayerList([*self, *other])
 
     def __radd__(self, other: list) -> list:
         return [*other, *self]
@@ -37,6 +39,12 @@ class LayerList(nn.ModuleList):
     def reverse(self) -> None:
         """Turn the order round."""
         self._modules = {str(place): layer for place, layer in enumerate(list(self)[::-1])}
+
+    def pop(self, key: Any = -1) -> Any:
+        """Take a layer out, by default the last."""
+        layer = self[key]
+        del self[key]
+        return layer
 
     def clear(self) -> None:
         """Let go of all layers."""
@@ -102,8 +110,13 @@ def as_child(owner: nn.Module, name: str, value: Any) -> Any:
         return LayerList(value)
     if name[0] != "_" and is_named(value):
         return LayerDict(value)
-    if type(value) is not tuple:
-        vars(owner).setdefault("_places", {})[name] = len(owner._modules)
+    children = vars(owner).get("_modules", {})
+    if isinstance(children.get(name), (LayerList, LayerDict)):
+        del children[name]  # torch takes no list for what was a module
+    if type(value) is not tuple or any(
+        type(item) in CONTAINERS or isinstance(item, nn.Module) for item in value
+    ):
+        vars(owner).setdefault("_places", {})[name] = len(children)
     return value
 
 
@@ -115,26 +128,27 @@ def adopt(owner: nn.Module) -> None:
     list of its own, `parts_layers`.
     """
     moved = 0
-    for name, value in list(vars(owner).items()):
-        if type(value) not in CONTAINERS or not value or name in _NOT_ATTRIBUTES:
-            continue
+    adopted: dict[str, str] = vars(owner).get("_adopted", {})
+    for name, place in list(vars(owner).get("_places", {}).items()):
+        value = vars(owner).get(name)
         modules = modules_in(value)
         if not modules or set(modules) <= set(owner.modules()):
+            continue
+        if name in adopted:  # filled further since then
+            owner._modules[adopted[name]] = nn.ModuleList(modules)
             continue
         key = name
         if name[0] != "_" and (is_listed(value) or is_named(value)):
             setattr(owner, name, value)
         else:
-            forget(owner, name)
             key = f"{name}_layers"
             while hasattr(owner, key):
                 key = f"{key}_"
             owner._modules[key] = nn.ModuleList(modules)
-            vars(owner).setdefault("_adopted", {})[name] = key
-        place = vars(owner).get("_places", {}).pop(name, None)
-        if place is not None:
-            _move(owner._modules, key, place + moved)
-            moved += 1
+            adopted[name] = key
+            vars(owner)["_adopted"] = adopted
+        _move(owner._modules, key, place + moved)
+        moved += 1
 
 
 def _move(children: dict[str, Any], key: str, place: int) -> None:

@@ -35,6 +35,10 @@ class _Collecting(threading.local):
 added_losses, collecting = _AddedLosses(), _Collecting()
 
 
+_ACTIVATIONS = ("activation", "recurrent_activation")
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
+
 class WeightHolder(nn.Module):
     """The half of a layer that owns weights; `Layer` adds building and calling."""
 
@@ -139,19 +143,23 @@ class WeightHolder(nn.Module):
             self.__dict__["_is_looking"] = False
 
     def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
         if name != "training" and name[0] != "_":
-            self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
-        if "_modules" not in self.__dict__ and modules_in(value):
+            own["_version"] = own.get("_version", 0) + 1
+        if type(value) in _PLAIN and name not in _ACTIVATIONS and not _is_kept(own, name):
+            object.__setattr__(self, name, value)  # the most of them: torch takes longer
+            return
+        if "_modules" not in own and modules_in(value):
             # Keras lets children be made before `super().__init__()`, which then keeps them.
             nn.Module.__init__(self)
-            self.__dict__["_is_begun"] = True
-        elif "_adopted" in self.__dict__:
+            own["_is_begun"] = True
+        elif "_adopted" in own:
             forget(self, name)
         self._refuse_other_weight(name, value)
-        if name in ("activation", "recurrent_activation") and callable(getattr(self, name, None)):
+        if name in _ACTIVATIONS and callable(getattr(self, name, None)):
             value = self._other_activation(name, value)
         # `self.kernel = self.add_weight(name="w")`: the attribute's name becomes the weight's key.
-        if type(value) is Variable and "_added" in self.__dict__:
+        if type(value) is Variable and "_added" in own:
             store = self._parameters if isinstance(value, nn.Parameter) else self._buffers
             key = next((key for key in self._added if store.get(key) is value), name)
             if key != name:
@@ -160,15 +168,15 @@ class WeightHolder(nn.Module):
                 if store is self._buffers:
                     self.register_buffer(name, value)
                     return
-        elif type(value) in CONTAINERS and "_modules" in self.__dict__:
+        elif type(value) in CONTAINERS:
             value = as_child(self, name, value)
-        if name in self.__dict__.get("_modules", ()):
-            self.__dict__.pop(name, None)
+        if name in own.get("_modules", ()):
+            own.pop(name, None)
         super().__setattr__(name, value)
-        if name in self.__dict__.get("_modules", ()) and hasattr(type(self), name):
+        if name in own.get("_modules", ()) and hasattr(type(self), name):
             # Somebody's part called as a method of ours is: Python looks where torch keeps modules
             # after it has looked at the class.
-            self.__dict__[name] = value
+            own[name] = value
 
     def _other_activation(self, name: str, value: Any) -> Any:
         """A layer's new activation: a function, a name, or `None`, which is linear as in Keras."""
@@ -422,6 +430,16 @@ def nearest_layers(module: nn.Module) -> Iterator[Any]:
             yield child
         else:
             yield from nearest_layers(child)
+
+
+def _is_kept(attributes: dict[str, Any], name: str) -> bool:
+    """Whether a module keeps something of this name apart from plain attributes."""
+    return (
+        name in attributes.get("_modules", ())
+        or name in attributes.get("_parameters", ())
+        or name in attributes.get("_buffers", ())
+        or name in attributes.get("_adopted", ())
+    )
 
 
 def _keep_frozen(module: nn.Module) -> None:

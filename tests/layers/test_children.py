@@ -114,6 +114,22 @@ def test_a_subclass_may_go_on_filling_what_its_base_began():
     assert len(More().sublayers()) == 2
 
 
+def test_what_is_filled_further_later_keeps_its_place():
+    class Filled(Layer):
+        def __init__(self):
+            super().__init__()
+            self.pairs = [("a", Dense(4, name="a"))]
+            self.head = Dense(4, name="head")
+
+        def build(self, input_shape):
+            self.pairs.append(("b", Dense(4, name="b")))
+
+    layer = Filled()
+    layer.build((None, 4))
+
+    assert [part.name for part in layer.sublayers()] == ["a", "b", "head"]
+
+
 def test_a_container_may_be_replaced():
     layer = Chain("pairs")
 
@@ -121,6 +137,16 @@ def test_a_container_may_be_replaced():
 
     assert layer.parts == [1, 2]
     assert not layer.sublayers()
+
+
+@pytest.mark.parametrize("other", [[], [1, 2], {}], ids=["empty list", "data", "empty dict"])
+def test_a_list_of_layers_may_be_replaced_by_one_without(other):
+    layer = Kept()
+
+    layer.parts = other
+
+    assert layer.parts is other
+    assert layer.sublayers() == [layer.named["a"]]
 
 
 def test_layers_that_are_children_already_are_not_named_twice():
@@ -257,6 +283,7 @@ def test_layers_in_containers_come_where_keras_tracks_them():
             self.blocks = []
             self.pairs = []
             self.named = {}
+            self.some = (Dense(1, name="some"), None)
             self.late = []
             for number in range(2):
                 self.blocks.append(Dense(1, name=f"block{number}"))
@@ -271,7 +298,7 @@ def test_layers_in_containers_come_where_keras_tracks_them():
 
     names = [layer.name for layer in Net().layers]
 
-    blocks = ["block0", "block1", "pair0", "pair1", "named0", "named1"]
+    blocks = ["block0", "block1", "pair0", "pair1", "named0", "named1", "some"]
     assert names == ["first", *blocks, "head", "after", "late"]
 
 
@@ -291,6 +318,9 @@ def test_lists_of_layers_know_the_words_of_lists():
     assert layer.parts.index(second) == 1
     assert layer.parts.count(third) == 1
     assert [1, *layer.parts] == [1] + layer.parts  # noqa: RUF005 - the sum is what is tried
+    longer = layer.parts + [Dense(2)]  # noqa: RUF005 - as above
+    assert longer.pop() is not third
+    assert longer.copy() == [first, second, third]
     layer.parts.reverse()
     assert layer.parts.copy() == [third, second, first]
     layer.parts.remove(second)
