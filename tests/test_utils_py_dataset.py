@@ -36,6 +36,32 @@ def test_feed_takes_the_batches_in_order_and_tells_the_end_of_each_pass():
     assert feed.num_batches == dataset.num_batches == 3
 
 
+def test_a_pass_begins_before_its_first_batch_is_made():
+    class Noting(Counting):
+        def __init__(self):
+            super().__init__()
+            self.calls = []
+
+        def on_epoch_begin(self):
+            super().on_epoch_begin()
+            self.calls.append("begin")
+
+        def __getitem__(self, index):
+            self.calls.append(index)
+            return super().__getitem__(index)
+
+        def on_epoch_end(self):
+            self.calls.append("end")
+
+    model = Sequential([layers.Input((1,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = Noting()
+
+    model.fit(data, epochs=2, shuffle=False, verbose=0)
+
+    assert data.calls == ["begin", 0, 1, 2, "end"] * 2
+
+
 def test_fit_shuffles_the_batches_anew_in_each_epoch_unless_told_not_to():
     class Seen(Counting):
         def __init__(self):

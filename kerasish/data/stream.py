@@ -263,6 +263,8 @@ class StreamFeed(Feed):
 
     def _by_index(self, epoch: int) -> Iterator[Any]:
         """Keras's PyDataset: batches by number, and as in Keras those are shuffled."""
+        if hasattr(self._source, "on_epoch_begin"):
+            self._source.on_epoch_begin()
         numbers: Sequence[int] = range(len(self._source))
         if self._seed is not None:
             generator = torch.Generator().manual_seed(mix_seed(self._seed, epoch))

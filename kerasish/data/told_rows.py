@@ -28,6 +28,12 @@ class ToldRows(Dataset):
     def __len__(self) -> int:
         return len(self.data)
 
+    def __getattr__(self, name: str) -> Any:
+        # Code in a worker may look at the data set that it reads.
+        if name.startswith("__") or "data" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.")
+        return getattr(self.data, name)
+
     def __getitem__(self, number: int) -> Any:
         with self.telling([number], self.epoch):
             return self.data[number]

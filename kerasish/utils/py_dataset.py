@@ -9,7 +9,8 @@ class PyDataset:
     """Batches by number: subclass, and define `__len__` (how many) and `__getitem__` (which).
 
     `fit` asks for the batches in a new order each epoch, or in theirs with `shuffle=False`, and
-    calls `on_epoch_end` after each pass, where a subclass may shuffle rows.
+    calls `on_epoch_begin` before each pass and `on_epoch_end` after it, where a subclass may
+    shuffle rows.
 
     Args:
         workers: How many batches are made at a time. Above 1, or with `use_multiprocessing`, random
@@ -50,6 +51,9 @@ class PyDataset:
     def num_batches(self) -> int:
         """How many batches a pass has."""
         return len(self)
+
+    def on_epoch_begin(self) -> None:
+        """Called before each pass."""
 
     def on_epoch_end(self) -> None:
         """Called after each pass."""

@@ -169,6 +169,22 @@ def test_workers_whose_function_looks_at_their_data_are_left_alone():
     assert len(torch.cat(recorder.seen)) == ROWS
 
 
+def scaled(rows):
+    """Puts rows together as the data set that a worker reads has it."""
+    factor = torch.utils.data.get_worker_info().dataset.factor
+    return tuple(factor * torch.stack(parts) for parts in zip(*rows, strict=True))
+
+
+def test_code_in_a_worker_may_look_at_the_data_set_that_it_reads():
+    data = Augmented()
+    data.factor = 0.0
+    model, recorder = model_of_data()
+
+    model.fit(DataLoader(data, 6, num_workers=1, collate_fn=scaled), verbose=0)
+
+    assert not torch.cat(recorder.seen).any()
+
+
 def test_data_of_names_in_the_place_of_numbers_are_read_as_they_are():
     class Named(Augmented):
         def __getitem__(self, name):
