@@ -19,6 +19,10 @@ _ROOMS = (
     "random",
 )
 
+# Classes that Keras knows by other names inside than in `keras.layers`.
+INSIDE = {"GroupQueryAttention": "GroupedQueryAttention"}
+_PUBLIC = {inside: name for name, inside in INSIDE.items()}
+
 # Keras writes a function without the module that it is from.
 FUNCTIONS = "functions of Keras"
 FUNCTION_ROOMS = ("activations", "losses", "metrics", "ops")
@@ -64,6 +68,7 @@ def in_own_words(config: dict[str, Any]) -> dict[str, Any]:
     if name in ("DTypePolicy", "FloatDTypePolicy"):
         return {"class_name": "__policy__", "config": (inner or {})["name"]}
     own = {**config, "module": f"kerasish.{_room(config['module'])}"}
+    own["class_name"] = _PUBLIC.get(name, name)
     if isinstance(inner, dict):
         needless = _NEEDLESS.get(name, {}).items()
         own["config"] = {k: v for k, v in inner.items() if (k, v) not in needless}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from kerasish.layers.core import InputLayer
 from kerasish.layers.holder import added_losses
 from kerasish.layers.input_spec import InputSpec
 from kerasish.layers.lora import LoraLinear
+from kerasish.layers.weights import KerasWeight
 from kerasish.models.layer_list import around_networks
 from kerasish.models.model import Model
 from kerasish.models.twin import torch_twin
@@ -173,6 +175,12 @@ class GraphModel(Model):
                 )
             self.register_buffer(key, tensor)
         return key
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Those that the class itself adds; constants of the graph are no weights, as in Keras."""
+        keys = (key for key in self._buffers if re.fullmatch(r"constant_\d+", key))
+        constants = {id(self._buffers[key]) for key in keys}
+        return [weight for weight in super().own_weights() if id(weight.tensor) not in constants]
 
     def forward(self, *inputs: Any) -> Any:
         """Run the generated function on tensors arranged as the model's inputs are."""

@@ -15,6 +15,7 @@ Config = dict[str, Any]
 # The older kind names no modules: a setting's name says what kind of thing it holds.
 _KINDS = ("initializer", "regularizer", "constraint")
 _MODELS = ("Functional", "Model", "Sequential")
+_ROOMS = {"loss": "losses", "metrics": "metrics", "weighted_metrics": "metrics"}
 
 
 def read_config(path: Path) -> tuple[Config, Config | None]:
@@ -51,7 +52,8 @@ def _of_hdf5(path: Path) -> tuple[Config, Config | None]:
         return config, None
     compiled = json.loads(training)
     optimizer = compiled.pop("optimizer_config", None)
-    return config, {**compiled, "optimizer": with_modules(optimizer, "optimizers")}
+    named = {key: with_modules(item, _ROOMS.get(key, "layers")) for key, item in compiled.items()}
+    return config, {**named, "optimizer": with_modules(optimizer, "optimizers")}
 
 
 def with_modules(value: Any, room: str = "layers") -> Any:

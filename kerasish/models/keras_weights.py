@@ -12,7 +12,9 @@ import numpy as np
 from torch import nn
 
 from kerasish.graph.symbolic import symbolic_leaves
+from kerasish.keras_words import INSIDE
 from kerasish.layers.base import Layer
+from kerasish.layers.lora import LoraLayer
 from kerasish.layers.naming import snake_case
 from kerasish.layers.weights import KerasWeight
 from kerasish.layers.wrappers import SpectralNormalization
@@ -94,14 +96,15 @@ class _Match:
             elif "seed_generator" not in key:  # whose states are no weights
                 loose[key] = group[key]
         arrays = variables(group)
-        for key in sorted(loose, key=lambda key: _ORDER.index(key) if key in _ORDER else -1):
+        for key in sorted(loose, key=_place):
             arrays += _all_variables(loose[key])
         self._own(layer, arrays, where)
 
     def _list(self, layers: Iterable[Any], group: Any, where: str) -> None:
         counts: Counter[str] = Counter()
         for layer in layers:
-            kind = snake_case(type(layer).__name__)
+            name = type(layer).__name__
+            kind = snake_case(INSIDE.get(name, name))
             label = f"{kind}_{counts[kind]}" if counts[kind] else kind
             counts[kind] += 1
             if label in group and id(layer) not in self._met:
@@ -124,6 +127,11 @@ class _Match:
         own = layer.own_weights()
         if isinstance(layer, SpectralNormalization):
             arrays = arrays[-len(own) :]  # before them, the kernel of the layer inside once more
+        adapted = layer.lora_weights() if isinstance(layer, LoraLayer) else []
+        if adapted and len(arrays) == len(own) - len(adapted):
+            # The kernel in the file is the sum with A @ B: nothing is left to add.
+            own = own[: -len(adapted)]
+            self.pairs += [(b, np.zeros(b.shape, "float32")) for b in adapted[1::2]]
         self._pair(own, arrays, where)
 
     def _pair(self, own: list[KerasWeight], arrays: list[np.ndarray], where: str) -> None:
@@ -144,6 +152,11 @@ def _layers_of(model: Any) -> list[Any]:
     is_graph = model.__dict__.get("_output_structure") is not None
     is_list = hasattr(model, "_stack")
     return layers_as_keras(model) if is_graph and not is_list else list(model.layers)
+
+
+def _place(key: str) -> int:
+    name = key.lstrip("_")
+    return _ORDER.index(name) if name in _ORDER else -1
 
 
 def _all_variables(group: Any) -> list[np.ndarray]:

@@ -54,7 +54,23 @@ def of_images():
     return keras.Model(image, L.Dense(2)(L.Flatten()(z))), (2, 6, 6, 2)
 
 
-MAKERS = [with_all_kinds_of_parts, with_models_inside, of_images]
+def with_groups_of_queries():
+    x = keras.Input((5, 4))
+    return keras.Model(x, L.GroupQueryAttention(3, 4, 2)(x, x)), (2, 5, 4)
+
+
+def with_a_constant():
+    x = keras.Input((3,))
+    return keras.Model(x, L.Dense(2)(x + np.arange(3, dtype="float32"))), (2, 3)
+
+
+MAKERS = [
+    with_all_kinds_of_parts,
+    with_models_inside,
+    of_images,
+    with_groups_of_queries,
+    with_a_constant,
+]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -150,6 +166,21 @@ def test_a_keras_file_comes_compiled_unless_told_not_to(tmp_path):
     assert not load_model(tmp_path / "model.keras", compile=False).compiled
 
 
+def test_the_kernel_of_an_adapted_layer_is_the_whole_one(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(3)])
+    theirs.layers[0].enable_lora(2)
+    shuffled(theirs).save(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+
+    ours = load_model(tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras")
+    again.set_weights([w + 1 for w in again.get_weights()])
+    again.load_weights(tmp_path / "model.keras")
+
+    for model in (ours, again):
+        np.testing.assert_allclose(model.predict(x), theirs.predict(x, verbose=0), rtol=1e-5)
+
+
 def test_weights_of_another_model_are_refused_and_change_nothing(tmp_path):
     theirs = keras.Sequential([keras.Input((4,)), L.Dense(3), L.Dense(2)])
     theirs.save_weights(tmp_path / "model.weights.h5")
@@ -188,6 +219,19 @@ def test_older_files_of_keras_3_give_the_same_predictions_here(make, tmp_path):
     want, got = theirs.predict(x, verbose=0), ours.predict(x, verbose=0)
     assert_close(torch.as_tensor(got), torch.as_tensor(want), rtol=1e-4, atol=1e-5)
     assert type(ours.optimizer).__name__ == "SGD"
+
+
+def test_older_files_come_compiled_with_losses_and_metrics_of_own_settings(tmp_path):
+    theirs = keras.Sequential([keras.Input((4,)), L.Dense(3, activation="softmax")])
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.5)
+    theirs.compile("sgd", loss, metrics=[keras.metrics.TopKCategoricalAccuracy(k=2, name="top")])
+    theirs.save(tmp_path / "model.h5")
+    x, y = np.random.default_rng(0).normal(size=(8, 4)), np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]]
+
+    ours = load_model(tmp_path / "model.h5")
+
+    want = theirs.evaluate(x, y, verbose=0)
+    assert ours.evaluate(x, y, verbose=0) == pytest.approx(want, rel=1e-5)
 
 
 def test_older_files_of_another_model_are_refused(tmp_path):
