@@ -213,7 +213,7 @@ class Objective:
                 )
             return [value.get(name) for name in self.names]
         items = list(leaves(value)) if not isinstance(value, Tensor) else [value]
-        if what == "y" and len(items) == len(self._compared):
+        if what in ("y", "sample_weight") and len(items) == len(self._compared):
             placed = dict(zip(self._compared, items, strict=True))
             return [placed.get(i) for i in range(len(self.names))]
         if len(items) != len(self.names):

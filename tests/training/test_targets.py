@@ -166,6 +166,19 @@ def test_numpy_weights_of_one_output_among_several():
     assert weights[1].tolist() == [1.0, 2.0]
 
 
+def test_weights_may_be_left_out_where_targets_are():
+    outputs = [torch.zeros(2, 1), torch.zeros(2, 3), torch.zeros(2, 1)]
+    ones, twos = torch.ones(2), 2 * torch.ones(2)
+
+    y, weights = prepared(
+        [ones, ones], outputs, ["mse", None, "mse"], names=["a", "b", "c"], weight=[ones, twos]
+    )
+
+    assert y[1] is None
+    assert weights[1] is None
+    assert (weights[0].tolist(), weights[2].tolist()) == ([1, 1], [2, 2])
+
+
 def test_torch_losses_take_class_numbers_or_probabilities():
     loss = torch.nn.CrossEntropyLoss()
 
