@@ -104,7 +104,7 @@ def _check_contents(file: Any, path: Path) -> None:
 def variables(group: Any) -> list[np.ndarray]:
     """The arrays of one layer in a file of Keras 3, in order."""
     found = group.get("vars", {})
-    return [np.asarray(found[key]) for key in sorted(found, key=int)]
+    return [_array(found[key]) for key in sorted(found, key=int)]
 
 
 def listed_arrays(file: Any) -> list[tuple[str, list[np.ndarray]]]:
@@ -114,13 +114,20 @@ def listed_arrays(file: Any) -> list[tuple[str, list[np.ndarray]]]:
     for label in map(_text, group.attrs["layer_names"]):
         names = [_text(name) for name in group[label].attrs["weight_names"]]
         if names:
-            found.append((label, [np.asarray(group[label][name]) for name in names]))
+            found.append((label, [_array(group[label][name]) for name in names]))
     return found
 
 
 def is_older(file: Any) -> bool:
     """Whether a file lists its layers, as those do that are not of Keras 3's own kind."""
     return "layer_names" in file.attrs or "model_weights" in file
+
+
+def _array(data: Any) -> np.ndarray:
+    array = np.asarray(data)
+    if data.attrs.get("dtype") == "bfloat16":  # kept as bare bytes: the upper half of a float32
+        return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return array
 
 
 def _text(value: Any) -> str:

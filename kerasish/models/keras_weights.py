@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from kerasish.models.keras_hdf5 import WEIGHTS, is_hdf5, is_older, listed_arrays
 
 # Keras writes the parts of an attention layer down by the alphabet; its weights go by this order.
 _ORDER = ("query_dense", "key_dense", "value_dense", "output_dense")
+
+_CONTAINERS = (nn.ModuleList, nn.ModuleDict, list, tuple, dict)
 
 
 def is_keras_file(path: Path) -> bool:
@@ -87,12 +89,8 @@ class _Match:
             part = getattr(layer, key, None)
             if isinstance(part, Layer):
                 self.layer(part, group[key], f"{where}/{key}")
-            elif isinstance(part, (nn.ModuleList, list, tuple)):
+            elif isinstance(part, _CONTAINERS):
                 self._list(part, group[key], f"{where}/{key}")
-            elif isinstance(part, (nn.ModuleDict, dict)):
-                for name in group[key]:
-                    if name in part:
-                        self.layer(part[name], group[key][name], f"{where}/{key}/{name}")
             elif "seed_generator" not in key:  # whose states are no weights
                 loose[key] = group[key]
         arrays = variables(group)
@@ -100,14 +98,18 @@ class _Match:
             arrays += _all_variables(loose[key])
         self._own(layer, arrays, where)
 
-    def _list(self, layers: Iterable[Any], group: Any, where: str) -> None:
+    def _list(self, layers: Any, group: Any, where: str) -> None:
+        """Match the layers in a list, or in a dict, whose keys Keras does not write down."""
         counts: Counter[str] = Counter()
-        for layer in layers:
+        for layer in layers.values() if isinstance(layers, (nn.ModuleDict, dict)) else layers:
             name = type(layer).__name__
-            kind = snake_case(INSIDE.get(name, name))
+            is_inner = isinstance(layer, _CONTAINERS)
+            kind = "container" if is_inner else snake_case(INSIDE.get(name, name))
             label = f"{kind}_{counts[kind]}" if counts[kind] else kind
             counts[kind] += 1
-            if label in group and id(layer) not in self._met:
+            if label in group and is_inner:
+                self._list(layer, group[label], f"{where}/{label}")
+            elif label in group and id(layer) not in self._met:
                 self.layer(layer, group[label], f"{where}/{layer.name}")
 
     def by_places(self, model: Any, given: list[list[np.ndarray]]) -> None:

@@ -98,6 +98,17 @@ def test_files_of_weights_fill_a_model_of_the_same_layers(make, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_bfloat16_weights_of_keras_are_read(tmp_path):
+    x = keras.Input((3,))
+    theirs = keras.Model(x, L.Dense(2, dtype="bfloat16")(x))
+    shuffled(theirs).save(tmp_path / "model.keras")
+
+    kernel = load_model(tmp_path / "model.keras").layers[1].kernel
+
+    assert kernel.dtype == torch.bfloat16
+    assert torch.equal(torch.as_tensor(kernel), theirs.layers[1].kernel.value)
+
+
 def test_a_sequential_model_built_here_takes_weights_of_keras(tmp_path):
     theirs = keras.Sequential([keras.Input((4,)), L.Dense(3, "relu"), L.Dense(2)])
     shuffled(theirs).save(tmp_path / "model.keras")
@@ -114,10 +125,13 @@ class Theirs(keras.Model):
         super().__init__(**kwargs)
         self.first, self.last = L.Dense(3), L.Dense(2)
         self.many = [L.Dense(3, "tanh"), L.Dense(3)]
+        self.named = {"b": L.Dense(3), "a": L.Dense(3)}
+        self.deep = [[L.Dense(3)], {"c": L.Dense(3)}]
 
     def call(self, inputs):
         x = self.first(inputs)
-        for layer in self.many:
+        inner = [*self.named.values(), self.deep[0][0], self.deep[1]["c"]]
+        for layer in [*self.many, *inner]:
             x = layer(x)
         return self.last(x)
 
@@ -127,10 +141,13 @@ class Ours(Model):
         super().__init__(**kwargs)
         self.first, self.last = layers.Dense(3), layers.Dense(2)
         self.many = [layers.Dense(3, "tanh"), layers.Dense(3)]
+        self.named = {"b": layers.Dense(3), "a": layers.Dense(3)}
+        self.deep = [[layers.Dense(3)], {"c": layers.Dense(3)}]
 
     def call(self, inputs):
         x = self.first(inputs)
-        for layer in self.many:
+        inner = [*self.named.values(), self.deep[0][0], self.deep[1]["c"]]
+        for layer in [*self.many, *inner]:
             x = layer(x)
         return self.last(x)
 
