@@ -162,7 +162,7 @@ def _clone_graph(
         else:
             values[id(node)] = node.target(*args, **kwargs)
     inputs = map_nested(fill, model._input_structure)
-    outputs = map_nested(fill, model._output_structure)
+    outputs = map_nested(fill, model.output)
     return type(model)(inputs, outputs, name=model.name, trainable=model.trainable)
 
 

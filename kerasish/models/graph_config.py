@@ -39,7 +39,7 @@ def graph_to_config(model: Any) -> dict[str, Any]:
         "layers": list(layers.values()),
         "nodes": nodes,
         "input_structure": map_nested(refer, model._input_structure),
-        "output_structure": map_nested(refer, model._output_structure),
+        "output_structure": map_nested(refer, model.output),
     }
 
 

@@ -37,7 +37,8 @@ def torch_twin(model: Any) -> fx.GraphModule:
     """
     try:
         with evaluating(model):
-            outputs = expand(model.inputs, model.output, lambda m: isinstance(m, Layer), False)
+            outputs = model._output_structure
+            outputs = expand(model.inputs, outputs, lambda m: isinstance(m, Layer), False)
             graph = expanded_graph(model, model.inputs, outputs)
             _refuse_modes(model, graph)
     except Exception as error:

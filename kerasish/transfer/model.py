@@ -133,7 +133,7 @@ def _output_for_head(model: GraphModel, features: str | None) -> Any:
     top = next(iter(last.layers), None)
     knows_head = model.freeze_point is not None
     if top is None or (last.name == model.freeze_point if knows_head else not _is_dense(top)):
-        return model.output
+        return model._output_structure
     return _node_of(model, top.name).args[0]
 
 

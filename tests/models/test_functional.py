@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from kerasish import Function, Input, Model, Sequential, layers
-from kerasish.models import load_model
+from kerasish.models import clone_model, load_model
 
 
 def test_a_function_computes_what_lies_between_symbolic_tensors():
@@ -68,6 +68,21 @@ def test_one_output_in_a_list_comes_out_alone_as_in_keras(kind, tmp_path):
     assert_close(model(x), load_model(tmp_path / "model.keras")(x))
     assert Model(model.inputs, model.outputs)(x).shape == (6, 2)
     assert layers.Dense(3)(model(Input((4,)))).shape == (None, 3)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_model_of_one_output_in_a_list_stays_one_in_copies_and_twins(kind, tmp_path):
+    x = Input((3,))
+    model = Model(x, kind([layers.Dense(2)(x)]))
+    model.save(tmp_path / "model.kerasish")
+    twin = model.to_torch()
+
+    copies = [load_model(tmp_path / "model.kerasish"), clone_model(model)]
+
+    assert twin(torch.ones(4, 3)).shape == (4, 2)
+    for copy in copies:
+        assert type(copy.output) is kind
+        assert copy(torch.ones(4, 3)).shape == (4, 2)
 
 
 def test_shapes_of_one_input_and_one_output_are_no_lists_but_the_tensors_are():

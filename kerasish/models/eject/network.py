@@ -100,7 +100,7 @@ class _Writer:
                 # A chain cut out of another at each call is not in the model, but its parts are.
                 outputs = expand(
                     model.inputs,
-                    model.output,
+                    model._output_structure,
                     lambda m: id(m) not in paths or not is_torchs(m),
                     training,
                 )
