@@ -82,8 +82,9 @@ class Layer(SymbolicCalls, Configured, SavingHooks):
             cls.call = own["forward"]
         if "call" in cls.__dict__:
             cls._call_parameters = frozenset(inspect.signature(cls.__dict__["call"]).parameters)
-        if "__init__" in own:
-            cls.__init__ = _adopting(own["__init__"])
+        is_mixed_in = cls.__init__ is not Layer.__init__ and not hasattr(cls.__init__, "adopts")
+        if "__init__" in own or is_mixed_in:
+            cls.__init__ = _adopting(cls.__init__)
         if "build" in own:
             cls.build = _finishing(own["build"])
         codes = [getattr(own.get(name), "__code__", None) for name in ("call", "forward")]
@@ -154,6 +155,7 @@ class Layer(SymbolicCalls, Configured, SavingHooks):
 
     def _finish_build(self) -> None:
         """Settle what depends on the weights: their first values, freezing, the straight path."""
+        adopt(self)
         for weight in self.own_weights():
             weight.initialize()
         if not self._trainable:
@@ -396,6 +398,7 @@ def _adopting(init: Callable) -> Callable:
         if type(self).__init__ is wrapper:  # not yet, where a subclass goes on
             adopt(self)
 
+    wrapper.adopts = True  # type: ignore[attr-defined]
     return wrapper
 
 
@@ -411,7 +414,6 @@ def _finishing(build: Callable) -> Callable:
             self._build_depth -= 1
         if self._build_depth == 0:
             self._built_on = args[0] if args else next(iter(kwargs.values()), None)
-            adopt(self)
             self._finish_build()
 
     return wrapper

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kerasish.data.stream import batch_rows
-from kerasish.layers.holder import added_losses, collecting
+from kerasish.layers.holder import collecting
 from kerasish.metrics import Metric
 from kerasish.training.objective import Objective
 from kerasish.training.placement import target_device
@@ -140,16 +140,9 @@ class BatchMethods:
         rows = batch_rows((y_pred, None, None))
         self._objective_for(y, y_pred).total.update_state(loss.detach(), sample_weight=rows)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the model; what layers added to the loss in earlier calls is forgotten."""
-        if not added_losses.any or collecting.now:
-            return super().__call__(*args, **kwargs)  # type: ignore[misc]
-        self.clear_losses()  # type: ignore[attr-defined]
-        collecting.now = True
-        try:
-            return super().__call__(*args, **kwargs)  # type: ignore[misc]
-        finally:
-            collecting.now = False
+    def _starts_afresh(self) -> bool:
+        """Whether a call forgets what layers added to the loss in earlier ones."""
+        return not collecting.now
 
     # Metrics
 

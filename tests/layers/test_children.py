@@ -114,6 +114,37 @@ def test_a_subclass_may_go_on_filling_what_its_base_began():
     assert len(More().sublayers()) == 2
 
 
+def test_a_mixin_may_fill_containers():
+    class Filling:
+        def __init__(self):
+            super().__init__()
+            self.parts = [("a", Dense(4))]
+
+    class Mixed(Filling, Layer):
+        pass
+
+    assert len(Mixed().sublayers()) == 1
+
+
+def test_layers_that_others_put_into_a_list_are_learned_from_the_first_call():
+    class Open(Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts = []
+
+        def call(self, x):
+            for part in self.parts:
+                x = part(x)
+            return x
+
+    layer = Open()
+    layer.parts.append(Dense(4))
+
+    layer(torch.ones(2, 3))
+
+    assert len(layer.trainable_weights) == 2
+
+
 def test_what_is_filled_further_later_keeps_its_place():
     class Filled(Layer):
         def __init__(self):
