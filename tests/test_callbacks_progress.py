@@ -223,6 +223,7 @@ def test_short_words_for_times_and_numbers():
     ]
     assert [clock(s) for s in (7.4, 725, 3723)] == ["0:07", "12:05", "1:02:03"]
     assert number(float("nan")) == "nan"
+    assert [number(n) for n in (411, -7, 5.0)] == ["411", "-7", "5.0000"]  # counts are whole
     assert [number(n) for n in (1234.0, 14410.0, -14410.4, 9.9e6)] == [
         "1234",
         "14410",

@@ -171,6 +171,8 @@ def number(value: object) -> str:
         except (TypeError, ValueError):
             return str(value)
     size = abs(value)
+    if isinstance(value, int) and 1 <= size < 1e7:
+        return str(int(value))
     if size == 0 or 1e-3 <= size < 1e3:
         return f"{value:.4f}"
     if 1e4 <= size < 1e7:
@@ -180,7 +182,7 @@ def number(value: object) -> str:
 
 def short(value: object) -> str:
     """A number in fewer letters still: three decimals where they tell enough."""
-    if isinstance(value, (int, float)) and 0.1 <= abs(value) < 1e3:
+    if isinstance(value, float) and 0.1 <= abs(value) < 1e3:
         return f"{value:.3f}"
     return number(value)
 
