@@ -38,10 +38,24 @@ class SavingHooks:
             store[str(number)] = tensor.detach()
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Set this layer's own weights from what `save_own_variables` put into a dict."""
+        """Set this layer's own weights from what `save_own_variables` put into a dict.
+
+        Raises:
+            ValueError: If a weight is missing or has another shape; nothing is changed then.
+        """
+        own = self._own_tensors()
+        given = {key: torch.as_tensor(value) for key, value in store.items()}
+        for number, tensor in enumerate(own):
+            shape = tuple(given[str(number)].shape) if str(number) in given else "nothing"
+            if shape != tuple(tensor.shape):
+                raise ValueError(
+                    f"{type(self).__name__}.load_own_variables: weight {number} has shape "
+                    f"{tuple(tensor.shape)}, and `store` holds {shape}. What a "
+                    "save_own_variables of your own writes, a load_own_variables must read."
+                )
         with torch.no_grad():
-            for number, tensor in enumerate(self._own_tensors()):
-                tensor.copy_(torch.as_tensor(store[str(number)]))
+            for number, tensor in enumerate(own):
+                tensor.copy_(given[str(number)])
 
     def _own_tensors(self) -> list[Tensor]:
         return [t for weight in self.held_weights() for t in weight.tensors]  # type: ignore[attr-defined]

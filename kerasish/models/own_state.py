@@ -44,12 +44,18 @@ def restore_own_state(model: Any, groups: Mapping[str, Any], renamed: Callable[[
         renamed: From a layer's path in the file to the model's, where automatic numbers differ.
 
     Raises:
-        ArchiveError: If a file's name would lead out of its folder.
+        ArchiveError: If a file's name would lead out of its folder, or no layer reads it.
+        ValueError: If own variables do not fit.
     """
     layers = _layers(model)
     for path, store in _by_layer(groups.get("own_variables", {}), layers, renamed).items():
         layers[path].load_own_variables(store)
     for path, files in _by_layer(groups.get("assets", {}), layers, renamed).items():
+        if not layers[path].has_own("load_assets"):
+            raise ArchiveError(
+                f"The file holds assets of '{path}', and {type(layers[path]).__name__} has no "
+                "load_assets(folder) to read them. Give the class one, beside its save_assets."
+            )
         with tempfile.TemporaryDirectory() as folder:
             for name, data in files.items():
                 file = _inside(Path(folder), name)

@@ -188,3 +188,27 @@ def test_a_compile_of_ones_own_is_saved_by_its_own_config(tmp_path):
     for one in (model, again):
         one.fit(X, X[:, :1], epochs=2, shuffle=False, verbose=0)
     assert_close(again.get_weights(), model.get_weights())
+
+
+@pytest.mark.parametrize("store", [{}, {"0": torch.ones(2)}, {"0": 1.0, "1": torch.ones(2)}])
+def test_own_variables_that_do_not_fit_change_nothing(store):
+    dense = layers.Dense(2)
+    dense.build((None, 3))
+    before = [w.copy() for w in dense.get_weights()]
+
+    with pytest.raises(ValueError, match=r"Dense\.load_own_variables: weight 0 has shape \(2, 3\)"):
+        dense.load_own_variables(store)
+
+    assert all((a == b).all() for a, b in zip(before, dense.get_weights(), strict=True))
+
+
+def test_files_for_a_layer_that_reads_none_are_told(tmp_path):
+    model = kerasish.Sequential([kerasish.Input((3,)), layers.Dense(2, name="dense")])
+    model.save(tmp_path / "model.kerasish")
+    archive = read_archive(tmp_path / "model.kerasish")
+    assets = {"dense/words.txt": torch.zeros(3, dtype=torch.uint8)}
+    groups = {**archive.tensors, "assets": assets}
+    write_archive(tmp_path / "model.kerasish", archive.documents, groups)
+
+    with pytest.raises(ValueError, match="assets of 'dense', and Dense has no load_assets"):
+        kerasish.load_model(tmp_path / "model.kerasish")
