@@ -51,6 +51,8 @@ def stateless_call(
     kept = {id(b): b.clone() for b in layer.buffers() if id(b) not in given}
     layer.clear_losses()
     outputs = call_with(layer, given | kept, args, kwargs)
+    added = [loss for part in (layer, *layer.sublayers()) for loss in part._losses]
+    layer.clear_losses()  # which belong to this call, and under torch.func end with it
     if not return_losses:
         return outputs, copies
     penalties = [
@@ -58,7 +60,6 @@ def stateless_call(
         for weight in own
         if weight.trainable and weight.regularizer is not None
     ]
-    added = [loss for part in (layer, *layer.sublayers()) for loss in part._losses]
     return outputs, copies, added + penalties
 
 

@@ -86,3 +86,23 @@ def test_other_numbers_or_shapes_of_variables_are_refused():
         layer.stateless_call([torch.ones(3, 2), torch.ones(2)], [], torch.ones(1, 3))
     with pytest.raises(ValueError, match="non_trainable_variables must have"):
         layer.stateless_call(layer.trainable_variables, [torch.ones(1)], torch.ones(1, 3))
+
+
+def test_no_loss_of_a_stateless_call_stays_with_the_layer():
+    class Penalised(layers.Dense):
+        def forward(self, x):
+            y = super().forward(x)
+            self.add_loss(y.square().mean())
+            return y
+
+    layer = Penalised(1)
+    layer.build((None, 2))
+    values = [v.detach() for v in layer.trainable_variables]
+
+    def loss_of(weights):
+        return sum(layer.stateless_call(weights, [], torch.ones(3, 2), return_losses=True)[2])
+
+    gradients = torch.func.grad(loss_of)(values)
+
+    assert gradients[0].shape == (1, 2)
+    assert layer.losses == []
