@@ -107,12 +107,19 @@ def _load_from_keras(path: Path, custom_objects: Mapping[str, Any] | None, compi
     model = deserialize(config, custom_objects)
     shape = (config.get("build_config") or {}).get("input_shape")
     if not model.built and shape:
-        model.build((None, *shape[1:]) if isinstance(shape[0], int | None) else shape)
+        model.build(_for_any_batch(shape))
     load_keras_weights(model, path, "load_model")
     if compiled and how:
         compile_from_config(model, how, custom_objects)
     model.eval()
     return model
+
+
+def _for_any_batch(shape: Any) -> Any:
+    if isinstance(shape, dict):
+        return {key: _for_any_batch(inner) for key, inner in shape.items()}
+    is_shape = all(isinstance(size, int | None) for size in shape)
+    return (None, *shape[1:]) if is_shape else [_for_any_batch(inner) for inner in shape]
 
 
 def save_weights(model: Any, filepath: str | Path, overwrite: bool = True) -> None:

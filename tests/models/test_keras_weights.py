@@ -167,6 +167,29 @@ def test_models_of_own_code_take_weights_by_their_attributes(tmp_path):
     assert_close(torch.as_tensor(again.predict(x, verbose=0)), want, rtol=1e-4, atol=1e-5)
 
 
+def of_a_dict(base, dense):
+    class Pair(base):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.a, self.b = dense(2), dense(2)
+
+        def call(self, inputs):
+            return self.a(inputs["a"]) + self.b(inputs["b"])
+
+    return Pair
+
+
+def test_a_model_of_own_code_on_a_dict_is_built_from_its_shapes(tmp_path):
+    theirs = of_a_dict(keras.Model, L.Dense)()
+    x = {"a": np.ones((2, 4), "float32"), "b": np.ones((2, 3), "float32")}
+    theirs(x)
+    shuffled(theirs).save(tmp_path / "model.keras")
+
+    ours = load_model(tmp_path / "model.keras", {"Pair": of_a_dict(Model, layers.Dense)})
+
+    np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-5)
+
+
 def test_a_keras_file_comes_compiled_unless_told_not_to(tmp_path):
     theirs = keras.Sequential([keras.Input((4,)), L.Dense(1)])
     theirs.compile(keras.optimizers.SGD(0.5), "mse", metrics=["mae"])
