@@ -21,7 +21,7 @@ from torch import Tensor, distributed, nn
 
 from kerasish.data.random_state import seed_process
 from kerasish.data.shard import Shard
-from kerasish.describe import describe, suggest
+from kerasish.describe import describe, suggest, users_level
 
 KINDS = ("dp", "ddp")
 
@@ -72,12 +72,12 @@ def begin(kind: str | None, device: torch.device) -> None:
             warnings.warn(
                 'compile: data_parallel="ddp" has no effect in a single process; start the script '
                 "with torchrun --nproc-per-node=N script.py.",
-                stacklevel=4,
+                stacklevel=users_level(),
             )
     elif kind == "dp" and not has_gpus(device):
         warnings.warn(
             'compile: data_parallel="dp" has no effect: there are no two GPUs to compute on.',
-            stacklevel=4,
+            stacklevel=users_level(),
         )
 
 

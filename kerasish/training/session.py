@@ -91,7 +91,7 @@ def warn_without_effect(
 
 
 def _say_useless(what: str) -> None:
-    warnings.warn(f"fit: no effect has {what}", stacklevel=4)
+    warnings.warn(f"fit: no effect has {what}", stacklevel=users_level())
 
 
 @contextmanager
