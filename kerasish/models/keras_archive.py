@@ -36,7 +36,7 @@ def read_config(path: Path) -> tuple[Config, Config | None]:
             "set_vocabulary on their layers.",
             stacklevel=4,
         )
-    return config, config.get("compile_config")
+    return config, config.get("compile_config") if isinstance(config, dict) else None
 
 
 def _of_hdf5(path: Path) -> tuple[Config, Config | None]:

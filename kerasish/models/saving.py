@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kerasish.custom_objects import custom_object_scope
-from kerasish.describe import suggest
+from kerasish.describe import describe, suggest
 from kerasish.layers.base import Layer
 from kerasish.layers.lora import without_adaptation
 from kerasish.layers.naming import snake_case
@@ -88,7 +88,7 @@ def load_model(
             f"{filepath} holds weights but no configuration (its model had parts that no file can "
             "describe). Build the model in code, then call model.load_weights(...)."
         )
-    model = deserialize(config, custom_objects)
+    model = _made(config, custom_objects, filepath)
     _build_again(model, deserialize(archive.documents.get("build"), custom_objects))
     _load_state(model, archive.tensors["weights"], str(filepath))
     restore_own_state(model, archive.tensors, _renaming(model, archive.tensors["weights"]))
@@ -104,7 +104,7 @@ def load_model(
 
 def _load_from_keras(path: Path, custom_objects: Mapping[str, Any] | None, compiled: bool) -> Any:
     config, how = read_config(path)
-    model = deserialize(config, custom_objects)
+    model = _made(config, custom_objects, path)
     shape = (config.get("build_config") or {}).get("input_shape")
     if not model.built and shape:
         model.build(_for_any_batch(shape))
@@ -112,6 +112,13 @@ def _load_from_keras(path: Path, custom_objects: Mapping[str, Any] | None, compi
     if compiled and how:
         compile_from_config(model, how, custom_objects)
     model.eval()
+    return model
+
+
+def _made(config: Any, custom_objects: Mapping[str, Any] | None, path: str | Path) -> Any:
+    model = deserialize(config, custom_objects)
+    if not isinstance(model, Layer):
+        raise ValueError(f"Cannot read {path}: it describes no model but {describe(model)}.")
     return model
 
 

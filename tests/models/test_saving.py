@@ -763,3 +763,18 @@ def test_a_file_cannot_name_functions_that_write_files(tmp_path):
     with pytest.raises(ValueError, match="names 'save_model', which is not part of kerasish"):
         kerasish.registry.deserialize(config)(inside)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("kind", ["kerasish", "keras"])
+@pytest.mark.parametrize("junk", [5, [], {"layers": []}], ids=["number", "list", "dict"])
+def test_a_file_that_describes_no_model_is_told(junk, kind, tmp_path):
+    path = tmp_path / f"model.{kind}"
+    if kind == "keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", json.dumps(junk))
+            archive.writestr("model.weights.h5", b"")
+    else:
+        write_archive(path, {"model": junk}, {"weights": {}})
+
+    with pytest.raises(ValueError, match=r"Cannot read .*: it describes no model but"):
+        kerasish.load_model(path)
