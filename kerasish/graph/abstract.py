@@ -7,6 +7,7 @@ and relations between sizes (`x.reshape(x.size(0), -1)`, a skip connection) hold
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -146,6 +147,7 @@ class _Mixing(TorchDispatchMode):
 
 
 _KERNELS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+_replacing = threading.RLock()  # else one thread would put back what another had put there
 
 
 @contextmanager
@@ -154,7 +156,13 @@ def _short_kernels() -> Iterator[None]:
 
     Recurrent ones go through the steps one by one, at a millisecond each: here they run the first
     step and widen its output. Batch normalisation, which gives what it is given, takes several.
+    Threads wait for each other.
     """
+    with _replacing:
+        yield from _replaced_kernels()
+
+
+def _replaced_kernels() -> Iterator[None]:
     kernels = {name: getattr(_VF, name) for name in _KERNELS}
     normalize = torch.batch_norm
 

@@ -1,5 +1,7 @@
 """Shapes told without data, and kernels that are passed by for it."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -22,6 +24,34 @@ def test_batch_normalisation_without_data_is_not_worked_out(is_training, dtype, 
     assert (y.shape, y.dtype, y.stride()) == (expected.shape, expected.dtype, expected.stride())
     assert norm.num_batches_tracked == 0
     assert torch.batch_norm is None  # what was there is there again
+
+
+def test_torchs_kernels_are_there_again_after_threads_that_tell_shapes_at_the_same_time():
+    normalize, x = torch.batch_norm, torch.empty(1)
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def first(x):
+        first_is_in.set()
+        second_is_in.wait(0.2)
+        return x
+
+    def second(x):
+        second_is_in.set()
+        one.join(5)
+        return x
+
+    one, two = (
+        threading.Thread(target=run_without_data, args=(f, (x,), {})) for f in (first, second)
+    )
+    one.start()
+    first_is_in.wait(5)
+    two.start()
+    two.join(5)
+
+    try:
+        assert torch.batch_norm is normalize
+    finally:
+        torch.batch_norm = normalize
 
 
 def test_batch_normalisation_of_other_channels_is_refused_when_it_is_recorded():
