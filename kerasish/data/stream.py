@@ -70,6 +70,7 @@ class StreamFeed(Feed):
         self._peeked: Any = None  # its first batch
         self._random_before: dict[str, Any] | None = None
         self._epoch = 0  # of the latest pass
+        self._starts_workers = True  # whether the latest pass did, of a loader
         self._listener: Listener | None = None  # to a loader's sampler, in the latest pass
         self._asked = False  # whether somebody wants to know the rows of the next pass
         if isinstance(source, Dataset):
@@ -195,6 +196,7 @@ class StreamFeed(Feed):
             "seed": self._seed if self._sampler is None else self._sampler.seed,
             "has_begun": self._begun is not None,
             "random_before": self._random_before,
+            "starts_workers": self._starts_workers,
             "epoch": self._epoch,
             "generators": self._lookahead.random_state().get("generators", own),
         }
@@ -212,6 +214,8 @@ class StreamFeed(Feed):
             return
         self._begun = self._peeked = None
         if taken or state["has_begun"]:
+            if state.get("starts_workers") and hasattr(self._source, "_iterator"):
+                self._source._iterator = None  # workers that live on, whose start draws a number
             self._begin_again(state["epoch"], taken, state["random_before"])
         for generator, value in zip(self._generators(), state["generators"], strict=False):
             generator.set_state(value)
@@ -242,6 +246,7 @@ class StreamFeed(Feed):
     def _iterate(self, epoch: int) -> Iterator[Any]:
         states = [generator.get_state() for generator in self._generators()]
         self._random_before = {**random_state(), "generators": states}
+        self._starts_workers = getattr(self._source, "_iterator", None) is None
         self._epoch = epoch
         reached = self.passes_before + epoch
         if self._sampler is not None:

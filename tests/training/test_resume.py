@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import kerasish
 from kerasish import callbacks, layers, optimizers, schedules
@@ -152,6 +152,22 @@ def test_a_run_stopped_anywhere_ends_with_equal_weights(source, stop_at, tmp_pat
 
     interrupt(source, stop=StopAt(stop_at), **keep)
     model = train(source, [BackupAndRestore(tmp_path / "b", save_freq=2)])
+
+    assert_same(model, expected)
+
+
+def test_workers_that_live_on_give_the_same_order_after_a_stop(tmp_path, monkeypatch):
+    def lasting():
+        data = TensorDataset(*arrays())
+        loader = DataLoader(data, BATCH, shuffle=True, num_workers=1, persistent_workers=True)
+        return (loader,), {}
+
+    monkeypatch.setitem(SOURCES, "lasting", lasting)
+    expected = train("lasting")
+    backup = BackupAndRestore(tmp_path, save_freq=2)
+
+    interrupt("lasting", extra=[backup], stop=StopAt(3))
+    model = train("lasting", [BackupAndRestore(tmp_path, save_freq=2)])
 
     assert_same(model, expected)
 
