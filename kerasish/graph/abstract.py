@@ -7,6 +7,7 @@ and relations between sizes (`x.reshape(x.size(0), -1)`, a skip connection) hold
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -147,6 +148,7 @@ class _Mixing(TorchDispatchMode):
 
 
 _KERNELS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+_COMPILER = "torch._dynamo.trace_rules"
 _replacing = threading.RLock()  # else one thread would put back what another had put there
 
 
@@ -184,6 +186,7 @@ def _replaced_kernels() -> Iterator[None]:
 
         return call
 
+    knew = _COMPILER in sys.modules
     for name, kernel in kernels.items():
         setattr(_VF, name, shortened(kernel))
     torch.batch_norm = normalized
@@ -193,6 +196,9 @@ def _replaced_kernels() -> Iterator[None]:
         torch.batch_norm = normalize
         for name, kernel in kernels.items():
             setattr(_VF, name, kernel)
+        if not knew and _COMPILER in sys.modules:
+            # Torch imports it for some kernels; it has noted what it found in these places.
+            sys.modules[_COMPILER].clear_lru_cache()
 
 
 def _to_meta(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """Shapes told without data, and kernels that are passed by for it."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -52,6 +54,18 @@ def test_torchs_kernels_are_there_again_after_threads_that_tell_shapes_at_the_sa
         assert torch.batch_norm is normalize
     finally:
         torch.batch_norm = normalize
+
+
+def test_the_compiler_knows_batch_normalisation_after_a_recurrent_layer_was_recorded():
+    code = """
+import torch
+from kerasish import Input, layers
+layers.LSTM(2)(Input((None, 3)))
+norm = layers.BatchNormalization()
+norm(torch.ones(6, 3))
+torch.compile(norm, backend="eager", fullgraph=True)(torch.ones(6, 3))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_batch_normalisation_of_other_channels_is_refused_when_it_is_recorded():
