@@ -136,7 +136,15 @@ def test_a_train_step_of_ones_own_is_timed_too():
         ({"data": 0.04, "step": 0.01}, None),
         ({"callbacks": 1.4, "step": 1.5}, None),
     ],
-    ids=["data", "little data", "metrics", "validation", "data first", "too short to judge", "short"],
+    ids=[
+        "data",
+        "little data",
+        "metrics",
+        "validation",
+        "data first",
+        "too short to judge",
+        "short",
+    ],
 )
 def test_only_a_part_that_costs_more_than_it_should_gets_a_sentence(seconds, begin):
     advice = advise({part: [value] for part, value in seconds.items()}, [])
