@@ -1,6 +1,7 @@
 """Settings shared by all tests."""
 
 import os
+import sys
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -19,6 +20,9 @@ def seed():
     yield
     kerasish.config.set_floatx("float32")
     kerasish.config.set_image_data_format("channels_first")
+    if "torch._dynamo" in sys.modules:
+        # It compiles one function for eight models of a process, and then no more.
+        torch._dynamo.reset()
 
 
 def pytest_terminal_summary(terminalreporter):
