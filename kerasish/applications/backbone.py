@@ -21,7 +21,40 @@ _AFTER_MAP = {"avgpool", "classifier", "fc", "head", "heads"}
 _AUXILIARY = {"aux1", "aux2", "AuxLogits"}
 
 
-class Backbone(TorchModule):
+class ImageNetwork(TorchModule):
+    """A torch network of images: their channels on either side, normalised where asked.
+
+    Attributes:
+        normalizes: Whether images are multiplied by `scale`, and `offset` is added.
+        is_last: Whether the layer takes and gives channels last.
+        gives_last: Whether the torch module gives them so.
+    """
+
+    scale: Tensor
+    offset: Tensor
+    normalizes: bool
+    is_last: bool
+    gives_last: bool
+
+    def entering(self, x: Tensor) -> Tensor:
+        """Images as the torch module takes them."""
+        if self.is_last:
+            x = x.permute(0, 3, 1, 2)
+        return x * self.scale + self.offset if self.normalizes else x
+
+    def leaving(self, y: Tensor) -> Tensor:
+        """What the torch module gives, with the channels where the layer has them."""
+        if y.dim() != 4 or self.is_last == self.gives_last:
+            return y
+        return y.permute(0, 2, 3, 1) if self.is_last else y.permute(0, 3, 1, 2)
+
+    def own_weights(self) -> list[KerasWeight]:
+        """Those of the torch module; the numbers of the normalisation are constants."""
+        kept = {id(tensor) for tensor in self.state_dict(keep_vars=True).values()}
+        return [weight for weight in super().own_weights() if id(weight.tensor) in kept]
+
+
+class Backbone(ImageNetwork):
     """A network of torchvision or timm up to its last layer, with its own names inside.
 
     The torch module is `backbone.module`; what `state_dict()` calls `module.layer4.0.conv1.weight`
@@ -46,9 +79,6 @@ class Backbone(TorchModule):
     Raises:
         ValueError: If there is no such architecture or option.
     """
-
-    scale: Tensor
-    offset: Tensor
 
     def __init__(
         self,
@@ -80,6 +110,8 @@ class Backbone(TorchModule):
         self.mean = None if mean is None else for_channels(mean, channels)
         self.std = None if std is None else for_channels(std, channels)
         self.data_format = data_format or image_data_format()
+        self.is_last = self.data_format == "channels_last"
+        self.normalizes = self.mean is not None
         if self.mean is not None and self.std is not None:
             scale, offset = _affine([255 * a for a in self.mean], [255 * b for b in self.std])
             self.register_buffer("scale", scale, persistent=False)
@@ -89,23 +121,10 @@ class Backbone(TorchModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise where asked, and call torchvision's module."""
-        last = self.data_format == "channels_last"
-        if last:
-            x = x.permute(0, 3, 1, 2)
-        if self.mean is not None:
-            x = x * self.scale + self.offset
-        y = self.module(x)
-        if y.dim() != 4 or last == self.gives_last:
-            return y
-        return y.permute(0, 2, 3, 1) if last else y.permute(0, 3, 1, 2)
+        return self.leaving(self.module(self.entering(x)))
 
     # For the message of `get_layer`, which knows nothing of applications.
     way_inside = ", applications.FeatureMaps as a layer of another model"
-
-    def own_weights(self) -> list[KerasWeight]:
-        """Those of the torch module; the numbers of the normalisation are constants."""
-        kept = {id(tensor) for tensor in self.state_dict(keep_vars=True).values()}
-        return [weight for weight in super().own_weights() if id(weight.tensor) in kept]
 
     def get_config(self) -> dict[str, Any]:
         """What makes it again, its frozen parts included, without its weights."""

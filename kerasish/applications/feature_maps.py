@@ -9,14 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from kerasish.applications.backbone import Backbone
+from kerasish.applications.backbone import Backbone, ImageNetwork
 from kerasish.describe import describe, suggest
-from kerasish.layers import TorchModule
 from kerasish.layers.foreign import unique_for
-from kerasish.layers.weights import KerasWeight
 
 
-class FeatureMaps(TorchModule):
+class FeatureMaps(ImageNetwork):
     """What some places inside a network give, such as the maps that a segmentation net joins.
 
     The weights are the network's own: training one trains the other. Only what the last of the
@@ -46,9 +44,6 @@ class FeatureMaps(TorchModule):
         [(1, 64, 16, 16), (1, 256, 4, 4)]
     """
 
-    scale: Tensor
-    offset: Tensor
-
     def __init__(
         self,
         backbone: Any,
@@ -62,32 +57,18 @@ class FeatureMaps(TorchModule):
         module = _extractor(network, self_paths)
         super().__init__(module, name=name or unique_for(FeatureMaps), trainable=trainable)
         self.paths = self_paths
-        self.normalizes = network.mean is not None
+        self.normalizes = network.normalizes
         if self.normalizes:
             self.register_buffer("scale", network.scale, persistent=False)
             self.register_buffer("offset", network.offset, persistent=False)
-        self.is_last = network.data_format == "channels_last"
+        self.is_last = network.is_last
         self.gives_last = network.gives_last
         self.settings = network.get_config()
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Run the network as far as is needed."""
-        if self.is_last:
-            x = x.permute(0, 3, 1, 2)
-        if self.normalizes:
-            x = x * self.scale + self.offset
-        maps = self.module(x)
-        return [self._arranged(maps[path]) for path in self.paths]
-
-    def _arranged(self, y: Tensor) -> Tensor:
-        if y.dim() != 4 or self.is_last == self.gives_last:
-            return y
-        return y.permute(0, 2, 3, 1) if self.is_last else y.permute(0, 3, 1, 2)
-
-    def own_weights(self) -> list[KerasWeight]:
-        """Those of the torch module; the numbers of the normalisation are constants."""
-        kept = {id(tensor) for tensor in self.state_dict(keep_vars=True).values()}
-        return [weight for weight in super().own_weights() if id(weight.tensor) in kept]
+        maps = self.module(self.entering(x))
+        return [self.leaving(maps[path]) for path in self.paths]
 
     def get_config(self) -> dict[str, Any]:
         """What makes it again, without its weights."""

@@ -2,77 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from kerasish.optimizers.base import Optimizer
-    from kerasish.optimizers.updating import Updating
 
-
-class Rate(float):
-    """A float that also answers to `value`, `numpy()` and `assign()`, as a Keras variable does.
+class _Shown:
+    """A number that also answers to `value`, `numpy()` and `assign()`, as a Keras variable does.
 
     Args:
         value: The number.
-        optimizer: Whose rate it is.
+        optimizer: Whose number it is.
     """
 
-    def __new__(cls, value: float, optimizer: Optimizer) -> Rate:
-        """A float that remembers its optimizer."""
-        rate = super().__new__(cls, value)
-        rate._optimizer = optimizer
-        return rate
+    _kind: ClassVar[type]  # Python's own
+    _array: ClassVar[type]  # NumPy's
+    _attribute: ClassVar[str]  # the optimizer's
+    _optimizer: Any
 
-    _optimizer: Optimizer
+    def __new__(cls, value: float, optimizer: Any) -> Self:
+        """A number that remembers its optimizer."""
+        number = super().__new__(cls, value)  # type: ignore[call-arg]
+        number._optimizer = optimizer
+        return number
 
     @property
     def value(self) -> torch.Tensor:
         """The number as torch's."""
-        return torch.tensor(float(self))
+        return torch.tensor(self._kind(self))
 
-    def numpy(self) -> np.float32:
+    def numpy(self) -> Any:
         """The number as NumPy's."""
-        return np.float32(self)
+        return self._array(self)
 
     def assign(self, value: Any) -> None:
-        """Set the optimizer's learning rate; this number stays what it was."""
-        self._optimizer.learning_rate = value
+        """Set the optimizer's number; this one stays what it was."""
+        setattr(self._optimizer, self._attribute, value)
 
     def __reduce__(self) -> tuple:
-        return float, (float(self),)
+        return self._kind, (self._kind(self),)
 
 
-class Count(int):
-    """A number of updates that also answers to `value`, `numpy()` and `assign()`.
+class Rate(_Shown, float):
+    """An optimizer's learning rate."""
 
-    Args:
-        value: The number.
-        optimizer: Whose updates they are.
-    """
+    _kind, _array, _attribute = float, np.float32, "learning_rate"
 
-    def __new__(cls, value: int, optimizer: Updating) -> Count:
-        """A whole number that remembers its optimizer."""
-        count = super().__new__(cls, value)
-        count._optimizer = optimizer
-        return count
 
-    _optimizer: Updating
+class Count(_Shown, int):
+    """How many updates an optimizer has made."""
 
-    @property
-    def value(self) -> torch.Tensor:
-        """The number as torch's."""
-        return torch.tensor(int(self))
-
-    def numpy(self) -> np.int64:
-        """The number as NumPy's."""
-        return np.int64(self)
-
-    def assign(self, value: Any) -> None:
-        """Set the optimizer's count; this number stays what it was."""
-        self._optimizer.iterations = value
-
-    def __reduce__(self) -> tuple:
-        return int, (int(self),)
+    _kind, _array, _attribute = int, np.int64, "iterations"

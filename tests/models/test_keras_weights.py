@@ -120,36 +120,28 @@ def test_a_sequential_model_built_here_takes_weights_of_keras(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-class Theirs(keras.Model):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.first, self.last = L.Dense(3), L.Dense(2)
-        self.many = [L.Dense(3, "tanh"), L.Dense(3)]
-        self.named = {"b": L.Dense(3), "a": L.Dense(3)}
-        self.deep = [[L.Dense(3)], {"c": L.Dense(3)}]
+def of_own_code(base, kinds):
+    """A class of models with layers in attributes, lists and dicts, on Keras or on kerasish."""
 
-    def call(self, inputs):
-        x = self.first(inputs)
-        inner = [*self.named.values(), self.deep[0][0], self.deep[1]["c"]]
-        for layer in [*self.many, *inner]:
-            x = layer(x)
-        return self.last(x)
+    class Own(base):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.first, self.last = kinds.Dense(3), kinds.Dense(2)
+            self.many = [kinds.Dense(3, "tanh"), kinds.Dense(3)]
+            self.named = {"b": kinds.Dense(3), "a": kinds.Dense(3)}
+            self.deep = [[kinds.Dense(3)], {"c": kinds.Dense(3)}]
+
+        def call(self, inputs):
+            x = self.first(inputs)
+            inner = [*self.named.values(), self.deep[0][0], self.deep[1]["c"]]
+            for layer in [*self.many, *inner]:
+                x = layer(x)
+            return self.last(x)
+
+    return Own
 
 
-class Ours(Model):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.first, self.last = layers.Dense(3), layers.Dense(2)
-        self.many = [layers.Dense(3, "tanh"), layers.Dense(3)]
-        self.named = {"b": layers.Dense(3), "a": layers.Dense(3)}
-        self.deep = [[layers.Dense(3)], {"c": layers.Dense(3)}]
-
-    def call(self, inputs):
-        x = self.first(inputs)
-        inner = [*self.named.values(), self.deep[0][0], self.deep[1]["c"]]
-        for layer in [*self.many, *inner]:
-            x = layer(x)
-        return self.last(x)
+Theirs, Ours = of_own_code(keras.Model, L), of_own_code(Model, layers)
 
 
 def test_models_of_own_code_take_weights_by_their_attributes(tmp_path):
@@ -160,7 +152,7 @@ def test_models_of_own_code_take_weights_by_their_attributes(tmp_path):
     theirs.save(tmp_path / "model.keras")
 
     ours.load_weights(tmp_path / "model.weights.h5")
-    again = load_model(tmp_path / "model.keras", custom_objects={"Theirs": Ours})
+    again = load_model(tmp_path / "model.keras", custom_objects={"Own": Ours})
 
     want = torch.as_tensor(theirs.predict(x, verbose=0))
     assert_close(torch.as_tensor(ours.predict(x, verbose=0)), want, rtol=1e-4, atol=1e-5)
